@@ -1,0 +1,280 @@
+"""Train the auditor by GRPO: each step it writes proposals, the models answer, and it is paid by the verdicts.
+
+Source: arXiv:2512.16921: GRPO, advantage inside the group, reward s. Differs: rewards are `gated` unless `paper` is asked for; the
+hyper-parameters are the configuration's (`training.grpo` goes to TRL's GRPOConfig as it is).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from auditdm.config import AuditConfig
+from auditdm.errors import ConfigError, ModelError
+from auditdm.method.auditor import prompt_for
+from auditdm.method.reward import Archive, gated_reward, paper_reward
+from auditdm.runs.examining import Examined, Examiner, Request, record
+from auditdm.runs.pictures import Split
+from auditdm.store import Run
+from auditdm.types import Action, content_id, seed_for
+
+log = logging.getLogger(__name__)
+Tell = Callable[[str, Mapping[str, Any]], None]  # (event, values): what a terminal may show
+
+LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q|k|v|o|gate|up|down)_proj"
+MAX_REPLY_TOKENS = 96
+
+
+def train_auditor(
+    run: Run, config: AuditConfig, split: Split, examiner: Examiner, *, arm: str, reward: str, tell: Tell
+) -> Path:
+    """Train the auditor in the run folder, resuming from its last checkpoint; returns the folder of its weights.
+
+    Args:
+        run: The run, open for writing.
+        config: The whole configuration.
+        split: Pictures; only the training half is shown.
+        examiner: Asks and judges.
+        arm: Names this training in the tables.
+        reward: "gated" or "paper".
+        tell: Called with ("step", row of training_log) after each step.
+
+    Raises:
+        ConfigError: `training.grpo` sets what the run itself decides.
+        ModelError: The auditor cannot be loaded or cannot be trained by GRPO.
+
+    Cost: per step one generation of `training.batch` replies, the answers of all models to them, one forward and one
+        backward pass of the auditor.
+    """
+    folder = run.path / "models" / f"auditor-{arm}"
+    if folder.exists():
+        return folder
+    from auditdm.backends.local import load_vlm
+    from auditdm.backends.specs import model_location
+
+    place, adapter = model_location(config.auditor.model), config.auditor.options.get("adapter")
+    model, processor = load_vlm(place, config.auditor.dtype, config.auditor.device, adapter)
+    if type(model).__name__.startswith("PaliGemma"):
+        raise ModelError(
+            f"auditor is {config.auditor.model}: PaliGemma cannot be trained by GRPO (its prefix is read both ways, so a "
+            "reply cannot be scored). Use a Gemma 3, Qwen-VL or SmolVLM auditor; PaliGemma can be the target."
+        )
+    ledger = _Ledger(run, config, split, examiner, arm, reward, tell)
+    trainer = _trainer(run, config, model, processor, split, ledger, arm)
+    last = _last_checkpoint(Path(trainer.args.output_dir))
+    if last is not None:
+        ledger.forget_after(int(last.name.split("-")[1]))
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    ledger.flush()
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    trainer.save_model(str(unfinished))
+    processor.save_pretrained(unfinished)
+    unfinished.rename(folder)
+    return folder
+
+
+def training_requests(config: AuditConfig, split: Split, arm: str) -> list[list[Request]]:
+    """What the auditor is asked, by step: one request per group, drawn from the training pictures.
+
+    Every action gets its share by weight; half of the changes of a picture are for the pool's own question, if it has one.
+    """
+    groups = config.training.batch // config.training.group
+    return [
+        [one_request(config, split, split.training, arm, "training", step, step * groups + n) for n in range(groups)]
+        for step in range(config.training.steps)
+    ]
+
+
+def one_request(
+    config: AuditConfig, split: Split, ids: Sequence[str], arm: str, phase: str, step: int, number: int
+) -> Request:
+    """Request `number` of a phase: pictures in turn, then chance that depends on seed and number alone."""
+    rng = random.Random(seed_for(config.seed, phase, str(number)))
+    source = ids[number % len(ids)]
+    action = rng.choices(list(config.actions), list(config.actions.values()))[0]
+    own = split.questions.get(source)
+    given = own if action != "question" and own and rng.random() < 0.5 else None
+    return Request(arm=arm, phase=phase, step=step, copy=number, source_id=source, action=action, question=given)
+
+
+class _Ledger:
+    """Pays the auditor, and keeps what it was paid for until the next checkpoint is due."""
+
+    def __init__(
+        self, run: Run, config: AuditConfig, split: Split, examiner: Examiner, arm: str, reward: str, tell: Tell
+    ) -> None:
+        self.run, self.config, self.split, self.examiner = run, config, split, examiner
+        self.arm, self.reward, self.tell = arm, reward, tell
+        self.archive = Archive()
+        self._examined: list[Examined] = []
+        self._rewards: list[dict[str, Any]] = []
+        self._log: list[dict[str, Any]] = []
+        self._began = time.perf_counter()
+
+    def forget_after(self, step: int) -> None:
+        """Remember the hits up to a checkpoint, as the trajectory had found them."""
+        agreed = {r["id"]: r["consensus"] for r in self.run.rows("verdicts") if r["self_consistent"]}
+        self.archive.remember(
+            (p["question"], agreed[p["probe_id"]])
+            for p in self.run.rows("proposals")
+            if (p["arm"], p["phase"]) == (self.arm, "training") and p["step"] < step and p["probe_id"] in agreed
+        )
+
+    async def pay(
+        self,
+        prompts: list[Any],
+        completions: list[Any],
+        trainer_state: Any,
+        source_id: list[str],
+        action: list[Action],
+        question: list[str | None],
+        number: list[int],
+        **_: Any,
+    ) -> list[float | None]:
+        """TRL's reward function: one value per completion, None where nothing was measured."""
+        step, group = int(trainer_state.global_step), self.config.training.group
+        requests = [
+            Request(
+                arm=self.arm, phase="training", step=step, copy=number[n] * group + n % group,
+                source_id=source_id[n], action=action[n], question=question[n],
+            )
+            for n in range(len(completions))
+        ]  # fmt: skip
+        replies = [c[0]["content"] for c in completions]
+        examined = await asyncio.to_thread(self.examiner.examine, requests, replies, self.split.pictures)
+        return self.settle(step, examined)
+
+    def settle(self, step: int, examined: Sequence[Examined]) -> list[float | None]:
+        """Turn records into rewards and remember both."""
+        hits = [e for e in examined if e.is_failure]
+        new = self.archive.novelty(
+            [(e.probe.question, str(e.verdict.consensus)) for e in hits if e.probe and e.verdict]
+        )
+        novelty = {e.request.id: value for e, value in zip(hits, new, strict=True)}
+        rewards = [self._reward(e, novelty.get(e.request.id)) for e in examined]
+        self._examined += examined
+        self._rewards += [
+            {"id": e.request.id, "reward": r, "novelty": novelty.get(e.request.id)}
+            for e, r in zip(examined, rewards, strict=True)
+        ]
+        self._write_log(step, examined, rewards)
+        return rewards
+
+    def _reward(self, e: Examined, novelty: float | None) -> float | None:
+        if e.void is not None:
+            return None if "declined" in e.void else 0.0
+        if self.reward == "paper":
+            return paper_reward(e.verdict)
+        return gated_reward(e.verdict, e.self_consistent, novelty or 0.0)
+
+    def _write_log(self, step: int, examined: Sequence[Examined], rewards: Sequence[float | None]) -> None:
+        count, now = len(examined), time.perf_counter()
+        outcomes = [e.verdict.outcome if e.verdict else None for e in examined]
+        failures = {e.probe.question for e in examined if e.is_failure and e.probe}
+        paid = [r for r in rewards if r is not None]
+        group = self.config.training.group
+        groups = [rewards[n : n + group] for n in range(0, count, group)]
+        row = {
+            "id": content_id("training_log", self.arm, str(step)),
+            "arm": self.arm,
+            "step": step,
+            "success": sum(e.is_failure for e in examined) / count,
+            "split": outcomes.count("split") / count,
+            "void": (outcomes.count("void") + sum(e.void is not None for e in examined)) / count,
+            "invalid": sum(e.malformed is not None for e in examined) / count,
+            "distinct": len(failures) / count,
+            "zero_variance": sum(len({r for r in g if r is not None}) < 2 for g in groups) / len(groups),
+            "seconds": round(now - self._began, 3),
+            "reward": sum(paid) / len(paid) if paid else None,
+        }
+        self._began = now
+        self._log.append(row)
+        self.tell("step", row)
+
+    def flush(self) -> None:
+        """Write what was paid for; before every checkpoint, so that a killed run has the rows of its checkpoint."""
+        record(self.run, self._examined)
+        self.run.append("rewards", self._rewards)
+        self.run.append("training_log", self._log)
+        self._examined, self._rewards, self._log = [], [], []
+
+
+def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: Split, ledger: _Ledger, arm: str) -> Any:
+    import torch
+    from datasets import Dataset, Image
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    class FlushFirst(TrainerCallback):  # type: ignore[misc]  # its base has no types
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % config.training.checkpoint_every == 0:
+                ledger.flush()
+
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": prompt_for(ledger.examiner.roles.prompts, r.action, r.question)}],
+            "image": str(run.picture_path(r.source_id)),
+            "source_id": r.source_id,
+            "action": r.action,
+            "question": r.question,
+            "number": r.copy,
+        }
+        for step in training_requests(config, split, arm)
+        for r in step
+    ]
+    on_gpu = torch.cuda.is_available()
+    given = dict(config.training.grpo)
+    accumulated = int(given.get("gradient_accumulation_steps", 1))
+    ours: dict[str, Any] = {
+        "output_dir": str(run.path / "trainer" / f"auditor-{arm}"),
+        "seed": config.seed,
+        "max_steps": config.training.steps,
+        "per_device_train_batch_size": config.training.batch // accumulated,
+        "num_generations": config.training.group,
+        "save_steps": config.training.checkpoint_every,
+        "remove_unused_columns": False,
+        "shuffle_dataset": False,
+    }
+    if clash := ours.keys() & given.keys():
+        raise ConfigError(f"training.grpo.{min(clash)} is set by the run itself; remove it from the YAML.")
+    defaults: dict[str, Any] = {
+        "use_cpu": not on_gpu,
+        "bf16": on_gpu,
+        "gradient_checkpointing": on_gpu,
+        "report_to": "none",
+        "logging_strategy": "no",
+        "save_total_limit": 2,
+        "disable_tqdm": True,
+        "max_completion_length": MAX_REPLY_TOKENS,
+        "temperature": 1.0,
+        "scale_rewards": "group" if ledger.reward == "paper" else "none",
+        "epsilon_high": 0.28,
+    }
+    try:
+        args = GRPOConfig(**{**defaults, **given, **ours})
+    except (TypeError, ValueError) as problem:
+        raise ConfigError(f"training.grpo: TRL refuses it: {problem}") from problem
+    lora = config.training.lora
+    return GRPOTrainer(
+        model=model,
+        reward_funcs=ledger.pay,
+        args=args,
+        train_dataset=Dataset.from_list(rows).cast_column("image", Image()),
+        processing_class=processor,
+        peft_config=LoraConfig(**{"target_modules": LANGUAGE_LAYERS, **lora}) if lora is not None else None,
+        callbacks=[FlushFirst()],
+    )
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint: `trainer_state.json` is written last."""
+    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").exists()]
+    return max(found, key=lambda p: int(p.name.split("-")[1]), default=None)

@@ -1,0 +1,70 @@
+"""The pool of an audit, split: pictures for training the auditor, and pictures that it has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL.Image import Image
+
+from auditdm.backends.specs import load_pool
+from auditdm.config import AuditConfig
+from auditdm.errors import ConfigError
+from auditdm.store import Run
+from auditdm.types import Source, content_id
+
+
+class Pictures(Mapping[str, Image]):
+    """Pictures by source id, decoded when they are asked for."""
+
+    def __init__(self, pool: Sequence[Source]) -> None:
+        self._pool = pool
+        ids: Sequence[str] = pool.ids if hasattr(pool, "ids") else [s.id for s in pool]
+        self._place = {source_id: n for n, source_id in enumerate(ids)}
+
+    def __getitem__(self, source_id: str) -> Image:
+        """Decode one picture."""
+        return self._pool[self._place[source_id]].image
+
+    def __iter__(self) -> Iterator[str]:
+        """Ids in the pool's order."""
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self._place)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A pool in two halves that share no picture."""
+
+    pictures: Pictures
+    training: tuple[str, ...]  # source ids, in an order that only the seed and the pictures decide
+    discovery: tuple[str, ...]
+    questions: Mapping[str, str | None]
+
+
+def split_pool(config: AuditConfig, run: Run) -> Split:
+    """Read the pool, write its sources into the run folder, and keep a share from training.
+
+    Raises:
+        ConfigError: Nothing there, or fewer than two pictures.
+    """
+    pool = load_pool(config.images.path, config.images.limit)
+    pictures = Pictures(pool)
+    if len(pictures) < 2:
+        raise ConfigError(
+            f"{config.images.path}: {len(pictures)} pictures; an audit needs one to train on and one to ask."
+        )
+    known = run.ids("sources")
+    rows = []
+    for source in pool:
+        if source.id not in known:
+            run.save_picture(source.image)
+        rows.append({"id": source.id, "origin": source.origin, "question": source.question})
+    run.append("sources", rows)
+    order = sorted(pictures, key=lambda i: content_id(str(config.seed), i))
+    kept = min(max(1, round(len(order) * config.images.holdout)), len(order) - 1)
+    questions = {str(r["id"]): r["question"] for r in rows}
+    return Split(pictures, tuple(order[kept:]), tuple(order[:kept]), questions)

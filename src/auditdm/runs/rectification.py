@@ -1,0 +1,201 @@
+"""Repair a target from what an audit found, and beside it the control: as many rows that nobody audited.
+
+Source: arXiv:2512.16921, rectification without labels. Differs: docs/method.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from auditdm.config import AuditConfig
+from auditdm.errors import AuditError, ConfigError
+from auditdm.method.trainset import Decided, Lesson, audited_lessons, control_lessons
+from auditdm.runs.auditing import Stages, perform, propose_more, quiet
+from auditdm.runs.auditor_training import LANGUAGE_LAYERS, Tell
+from auditdm.runs.examining import Examiner
+from auditdm.runs.pictures import split_pool
+from auditdm.runs.roles import Roles, fill_roles
+from auditdm.store import Run
+from auditdm.types import content_id
+
+log = logging.getLogger(__name__)
+Set = Literal["audited", "control"]
+
+
+def rectify(path: str | Path, *, control: bool = True, tell: Tell = quiet) -> dict[Set, Path]:
+    """Fine-tune the target on the failures of a run.
+
+    Args:
+        path: A run folder of `audit`; an unfinished one is finished first.
+        control: Also fine-tune a second copy on as many rows from random probes of the untrained auditor.
+        tell: Called with (event, values) while it goes.
+
+    Returns:
+        The folders of the repaired target ("audited") and of the control.
+
+    Raises:
+        AuditError: The run has no failure to learn from.
+        StoreError: There is no run, or another process writes in it.
+
+    Cost: `rectify.options` decides the fine-tune. The control also costs its probes: one reply of the auditor and
+        1 + R answers each.
+    """
+    from auditdm.config import parse_config
+    from auditdm.environment import environment
+
+    config = parse_config(Run.read(path).config, str(Path(path) / "config.yaml"))
+    with Run.open(path, config.model_dump(mode="json"), environment()) as run:
+        roles = fill_roles(config)
+        if not run.finished:
+            perform(run, config, roles, tell)
+        folders = repair(run, config, roles, control=control, tell=tell)
+        run.finish()
+    return folders
+
+
+def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: Tell) -> dict[Set, Path]:
+    """Both fine-tunes, in an open run whose audit is done."""
+    stages = Stages(run, tell)
+    lessons = audited_lessons(
+        decided_probes(run, phases=("training", "discovery"), arm="trained"),
+        rows=config.rectify.rows,
+        replay=config.rectify.replay,
+        seed=config.seed,
+    )
+    if not any(x.origin == "failure" for x in lessons):
+        raise AuditError(f"{run.path}: the audit found no failure, so there is nothing to repair from.")
+    _write(run, "audited", lessons)
+    folders: dict[Set, Path] = {}
+    with stages.timed("repair audited"):
+        folders["audited"] = fine_tune(run, config, lessons, "audited", tell)
+    if control:
+        examiner = Examiner(roles)
+        with stages.timed("control probes", examiner):
+            drawn = _control(run, config, examiner, len(lessons), tell)
+            _write(run, "control", drawn)
+        with stages.timed("repair control"):
+            folders["control"] = fine_tune(run, config, drawn, "control", tell)
+    return folders
+
+
+def decided_probes(run: Run, *, phases: Sequence[str], arm: str) -> list[Decided]:
+    """The probes of an arm on which the references agree; failures that do not stand in other words are left out."""
+    asked = {p["probe_id"] for p in run.rows("proposals") if p["arm"] == arm and p["phase"] in phases}
+    found = {
+        v["id"]: v
+        for v in run.rows("verdicts")
+        if v["outcome"] == "agreement" or (v["outcome"] == "failure" and v["self_consistent"])
+    }
+    return [
+        Decided(
+            probe_id=p["id"],
+            picture_id=p["picture_id"],
+            question=p["question"],
+            consensus=found[p["id"]]["consensus"],
+            failed=found[p["id"]]["outcome"] == "failure",
+        )
+        for p in run.rows("probes")
+        if p["id"] in asked and p["id"] in found
+    ]
+
+
+def _control(run: Run, config: AuditConfig, examiner: Examiner, count: int, tell: Tell) -> list[Lesson]:
+    """Ask the untrained auditor, on the pictures that the audit was trained on, until there are enough rows."""
+    split = split_pool(config, run)
+    asked, found = 0, decided_probes(run, phases=("control",), arm="prompt_only")
+    while len(found) < count and asked < 4 * count:
+        asked = max(round(1.15 * count), asked + max(256, count - len(found)))
+        propose_more(run, config, split, examiner, arm="prompt_only", phase="control", count=asked, tell=tell)
+        found = decided_probes(run, phases=("control",), arm="prompt_only")
+    if len(found) < count:
+        log.warning(
+            "the control has %d rows, the audited set %d: the untrained auditor gave no more", len(found), count
+        )
+    return control_lessons(found, count, seed=config.seed)
+
+
+def _write(run: Run, name: Set, lessons: Sequence[Lesson]) -> None:
+    references = "consensus of the references"
+    run.append("trainset", [
+        {"id": content_id(name, x.probe_id), "set": name, "probe_id": x.probe_id, "picture_id": x.picture_id,
+         "question": x.question, "answer": x.answer, "origin": x.origin, "label_from": references}
+        for x in lessons
+    ])  # fmt: skip
+
+
+def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str, tell: Tell) -> Path:
+    """Fine-tune a copy of the target by TRL's SFTTrainer; returns its folder, resuming from the last checkpoint.
+
+    The vision tower is frozen, as it is in most recipes; with `rectify.lora` only adapters on language layers learn, and
+    are merged into the saved weights.
+
+    Raises:
+        ConfigError: `rectify.options` sets what the run itself decides, or TRL refuses it.
+    """
+    folder = run.path / "models" / f"target-{name}"
+    if folder.exists():
+        return folder
+    import torch
+    from datasets import Dataset, Image
+    from datasets import Sequence as Many
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from auditdm.backends.local import load_vlm
+    from auditdm.backends.specs import model_location
+    from auditdm.runs.auditor_training import _last_checkpoint
+
+    class Told(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            tell("lesson", {"set": name, "step": state.global_step, "of": state.max_steps})
+
+    model, processor = load_vlm(
+        model_location(config.target.model), "float32" if not torch.cuda.is_available() else config.target.dtype,
+        config.target.device, config.target.options.get("adapter"),
+    )  # fmt: skip
+    lora = config.rectify.lora
+    if lora is None:
+        for key, weight in model.named_parameters():
+            weight.requires_grad_("vision" not in key)
+    rows = [
+        {
+            "images": [str(run.picture_path(x.picture_id))],
+            "prompt": [{"role": "user", "content": config.wordings[0].replace("{question}", x.question)}],
+            "completion": [{"role": "assistant", "content": x.answer}],
+        }
+        for x in lessons
+    ]
+    ours = {"output_dir": str(run.path / "trainer" / f"target-{name}"), "seed": config.seed, "max_length": None}
+    if clash := ours.keys() & config.rectify.options.keys():
+        raise ConfigError(f"rectify.options.{min(clash)} is set by the run itself; remove it from the YAML.")
+    on_gpu = torch.cuda.is_available()
+    defaults: dict[str, Any] = {
+        "use_cpu": not on_gpu, "bf16": on_gpu, "gradient_checkpointing": on_gpu, "report_to": "none",
+        "logging_strategy": "no", "disable_tqdm": True, "save_steps": 100, "save_total_limit": 1,
+    }  # fmt: skip
+    try:
+        args = SFTConfig(**{**defaults, **config.rectify.options, **ours})
+    except (TypeError, ValueError) as problem:
+        raise ConfigError(f"rectify.options: TRL refuses it: {problem}") from problem
+    trainer = SFTTrainer(
+        model=model,
+        args=args,
+        train_dataset=Dataset.from_list(rows).cast_column("images", Many(Image())),
+        processing_class=processor,
+        peft_config=LoraConfig(**{"target_modules": LANGUAGE_LAYERS, **lora}) if lora is not None else None,
+        callbacks=[Told()],
+    )
+    last = _last_checkpoint(Path(args.output_dir))
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trained = trainer.model.merge_and_unload() if lora is not None else trainer.model
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    trained.save_pretrained(unfinished)
+    processor.save_pretrained(unfinished)
+    unfinished.rename(folder)
+    return folder

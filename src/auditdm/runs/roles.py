@@ -1,0 +1,84 @@
+"""The roles of an audit, filled: every model, generator, editor and judge that a configuration names, loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from auditdm.backends.specs import load_editor, load_generator, load_judge, load_model
+from auditdm.config import AuditConfig, ModelSpec
+from auditdm.errors import ConfigError
+from auditdm.method.auditor import read_prompts
+from auditdm.types import ImageEditor, ImageGenerator, Judge, Model
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Whoever takes part."""
+
+    target: Model
+    references: tuple[Model, ...]
+    judge: Judge
+    generator: ImageGenerator | None
+    editor: ImageEditor | None
+    prompts: Mapping[str, str]
+    quorum: float
+    wordings: tuple[str, ...]
+
+    @property
+    def revisions(self) -> dict[str, dict[str, str | None]]:
+        """Which weights answer, for the run folder."""
+        told = {"target": self.target} | {f"references[{n}]": r for n, r in enumerate(self.references)}
+        return {role: {"model": m.name, "revision": m.revision} for role, m in told.items()}
+
+
+def fill_roles(config: AuditConfig) -> Roles:
+    """Load every role but the auditor.
+
+    Raises:
+        ConfigError: A spec or the file of prompts is wrong.
+        ModelError: A model cannot be loaded.
+
+    Cost: the memory of the target and all references together.
+    """
+    return Roles(
+        target=model_from(config.target),
+        references=tuple(model_from(r) for r in config.references),
+        judge=load_judge(config.judge),
+        generator=load_generator(config.generator) if config.generator else None,
+        editor=load_editor(config.editor) if config.editor else None,
+        prompts=_prompts(config.prompts),
+        quorum=config.quorum,
+        wordings=config.wordings,
+    )
+
+
+def _prompts(path: Path | None) -> Mapping[str, str]:
+    """The prompts in a file, or in a package's file ("package:file"), or our own."""
+    if path is None:
+        return read_prompts()
+    package, _, name = str(path).partition(":")
+    try:
+        text = path.read_text("utf-8") if not name else resources.files(package).joinpath(name).read_text("utf-8")
+    except (OSError, ModuleNotFoundError, UnicodeDecodeError) as problem:
+        raise ConfigError(
+            f"prompts is {str(path)!r}, which cannot be read: {problem}. Give a YAML file, or package:file."
+        ) from problem
+    return read_prompts(text, str(path))
+
+
+def model_from(spec: ModelSpec, weights: Path | None = None, **other: Any) -> Model:
+    """Build the model that a spec names, or the same kind of model from other weights."""
+    options: dict[str, Any] = {
+        "batch": spec.batch,
+        "max_new_tokens": spec.max_new_tokens,
+        "temperature": spec.temperature,
+        "device": spec.device,
+        "dtype": spec.dtype,
+        "options": spec.options,
+        **other,
+    }
+    return load_model(str(weights) if weights else spec.model, **options)

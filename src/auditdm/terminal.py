@@ -1,0 +1,110 @@
+"""What a person sees while a run goes: a live table on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+_COLUMNS = ("success", "split", "void", "invalid", "distinct", "zero_variance", "seconds")
+_EVERY_S = 15.0  # between lines where there is no terminal
+
+
+class Terminal:
+    """Shows the events of a run on standard error.
+
+    Args:
+        quiet: Show nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._live: Live | None = None
+        self._stage, self._began, self._said = "", time.perf_counter(), 0.0
+        self._steps: deque[Mapping[str, Any]] = deque(maxlen=8)
+        self._line = ""
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._view)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+        if kind is None and self._stage:
+            self._end_stage()
+
+    def tell(self, event: str, values: Mapping[str, Any]) -> None:
+        """Take one event: "stage", "step", "discovered", "lesson" or "evaluated"."""
+        if event == "stage":
+            if self._stage:
+                self._end_stage()
+            self._stage, self._began, self._line = str(values["name"]), time.perf_counter(), ""
+            self._steps.clear()
+            return
+        if event == "step":
+            self._steps.append(values)
+            self._line = f"step {values['step'] + 1}: " + ", ".join(f"{c} {_short(values[c])}" for c in _COLUMNS)
+        elif event == "discovered":
+            self._line = (
+                f"{values['done']} of {values['of']}: {values['failures']} failures of the last {values['asked']}"
+            )
+        elif event == "lesson":
+            self._line = f"step {values['step']} of {values['of']}"
+        elif event == "evaluated":
+            self._line = f"{values['model']} measured"
+        if self._live is None and time.perf_counter() - self._said > _EVERY_S:
+            self._said = time.perf_counter()
+            self._console.print(f"  {self._stage}: {self._line}", highlight=False, markup=False)
+
+    def close_with(self, run: Path, summary: Mapping[str, Any], as_json: bool) -> None:
+        """The last words: the figures, and where the report is."""
+        if as_json:
+            print(json.dumps(summary))
+            return
+        out = Console(file=sys.stdout, highlight=False)
+        out.print(_figures(summary))
+        out.print(f"Report:  {run / 'report' / 'index.html'}\nFigures: {run / 'summary.json'}", markup=False)
+
+    def _end_stage(self) -> None:
+        spent = time.perf_counter() - self._began
+        self._console.print(f"{self._stage}: {spent:.0f} s. {self._line}", highlight=False, markup=False)
+
+    def _view(self) -> Group:
+        spent = time.perf_counter() - self._began
+        parts: list[Any] = [Text(f"{self._stage}  {spent:.0f} s  {self._line if not self._steps else ''}")]
+        if self._steps:
+            table = Table("step", *_COLUMNS, box=None, padding=(0, 2))
+            for row in self._steps:
+                table.add_row(str(row["step"] + 1), *(_short(row[c]) for c in _COLUMNS))
+            parts.append(table)
+        return Group(*parts)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _figures(summary: Mapping[str, Any]) -> Table:
+    table = Table("figure", "value", "hits / asked", "95% interval", box=None, padding=(0, 2))
+    for name, found in summary.items():
+        if isinstance(found, Mapping) and {"value", "hits", "asked"} <= found.keys():
+            between = "-" if not found.get("ci95") else f"{found['ci95'][0]:.2f} to {found['ci95'][1]:.2f}"
+            table.add_row(name, _short(found["value"]), f"{found['hits']} / {found['asked']}", between)
+        elif isinstance(found, int | float):
+            table.add_row(name, str(found), "", "")
+    return table

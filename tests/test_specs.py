@@ -1,0 +1,217 @@
+import doctest
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from auditdm.backends import specs
+from auditdm.backends.fakes import FakeModel, fake_picture
+from auditdm.backends.specs import (
+    import_object,
+    load_editor,
+    load_generator,
+    load_judge,
+    load_model,
+    load_pool,
+    model_location,
+)
+from auditdm.errors import ConfigError
+
+KNOWN_MODELS = (
+    "Known: hf/google/gemma-3-4b-it, sandbox/target-small, a local model folder, or an import path my_module:MyClass."
+)
+
+
+class Echo:
+    """A model of the user's own."""
+
+    revision = None
+
+    def __init__(self, batch=1, prefix=""):
+        self.name, self.batch, self.prefix = "echo", batch, prefix
+
+    def generate(self, batch):
+        return FakeModel(lambda question: self.prefix + question, self.name).generate(batch)
+
+
+class NoModel:
+    name = "nothing"
+
+
+ready = Echo(prefix="ready ")
+
+
+@pytest.fixture
+def my_mod(monkeypatch):
+    """This very module under a name that a user would write."""
+    monkeypatch.setitem(sys.modules, "my_mod", sys.modules[__name__])
+
+
+def refusal(load, spec, **options):
+    with pytest.raises(ConfigError) as refused:
+        load(spec, **options)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            "sandbx/target-small",
+            f"no kind and no folder has this name. Did you mean 'sandbox/target-small'? {KNOWN_MODELS}",
+        ),
+        ("google/gemma-3-4b-it", f"endpoints are not yet supported in this version. {KNOWN_MODELS}"),
+        ("llava-hf/llava-1.5-7b-hf", f"A model of the hub is written 'hf/llava-hf/llava-1.5-7b-hf'. {KNOWN_MODELS}"),
+        ("gemma", f"model 'gemma': no kind and no folder has this name. {KNOWN_MODELS}"),
+        ("./gone", f"model './gone': there is no such folder. {KNOWN_MODELS}"),
+        ("/gone/away", f"model '/gone/away': there is no such folder. {KNOWN_MODELS}"),
+        (
+            "openai-api/lab/gpt",
+            f"model 'openai-api/lab/gpt': endpoints are not yet supported in this version. {KNOWN_MODELS}",
+        ),
+        ("hf", "model 'hf': write it like 'hf/google/gemma-3-4b-it'."),
+        ("sandbox/", "model 'sandbox/': write it like 'sandbox/target-small'."),
+        ("no_such_module:Model", "Python finds no module 'no_such_module'. Install it, or start with PYTHONPATH"),
+        (
+            "auditdm.backends.fakes:FakeModl",
+            "there is no 'FakeModl' in auditdm.backends.fakes. Did you mean 'FakeModel'?",
+        ),
+        ("auditdm.no_such_part:Model", "Python finds no module 'auditdm.no_such_part'."),
+    ],
+)
+def test_an_unknown_model_spec_says_what_is_known(spec, message):
+    assert message in refusal(load_model, spec)
+
+
+@pytest.mark.parametrize(
+    ("load", "spec", "message"),
+    [
+        (
+            load_generator,
+            "diffusers/flux",
+            "generator 'diffusers/flux': diffusion models are not yet supported in this version.",
+        ),
+        (load_generator, "sandbax", "Did you mean 'sandbox'? Known: sandbox, an import path my_module:MyClass."),
+        (load_editor, "sandbox/large", "editor 'sandbox/large': write it like 'sandbox'."),
+        (load_judge, "exakt", "Did you mean 'exact'? Known: exact, an import path my_module:MyClass."),
+        (load_pool, "sandbox", "pool 'sandbox': write it like 'sandbox/0'."),
+        (load_pool, "./gone", "gone does not exist. Give a folder of pictures"),
+    ],
+)
+def test_other_roles_say_what_is_known_too(load, spec, message):
+    assert message in refusal(load, spec)
+
+
+def test_a_class_of_the_users_gets_what_it_has_a_parameter_for(my_mod):
+    model = load_model("my_mod:Echo", batch=7, temperature=0.5, options={"prefix": "you said "})
+    assert (model.name, model.batch) == ("echo", 7)
+    assert [answer.text for answer in model.generate([(fake_picture(), "hello")])] == ["you said hello"]
+
+
+def test_an_object_of_the_users_is_taken_as_it_is(my_mod):
+    assert load_model("my_mod:ready", batch=3) is ready
+
+
+def test_a_class_that_is_no_model_says_what_it_lacks(my_mod):
+    assert (
+        refusal(load_model, "my_mod:NoModel")
+        == "model 'my_mod:NoModel': a NoModel is no model; it lacks: generate, revision."
+    )
+    assert "a FakeJudge is no generator; it lacks: generate" in refusal(
+        load_generator, "auditdm.backends.fakes:FakeJudge"
+    )
+
+
+def test_an_unknown_option_says_which_there_are(my_mod):
+    message = refusal(load_model, "my_mod:Echo", options={"prefx": "hm"})
+    assert message == "'my_mod:Echo': got an unexpected keyword argument 'prefx'. Its options: batch, prefix."
+    message = refusal(load_judge, "exact", alias={})
+    assert message == "'exact': got an unexpected keyword argument 'alias'. Its options: aliases."
+
+
+def test_a_module_that_fails_on_import_says_why(tmp_path, monkeypatch):
+    (tmp_path / "broken_mod.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(tmp_path)
+    message = refusal(import_object, "broken_mod:Model")
+    assert message == "object 'broken_mod:Model': importing broken_mod failed: No module named 'no_such_library'."
+
+
+def test_tools_load_by_import_path():
+    assert load_generator("auditdm.backends.fakes:FakeImageGenerator").generate(["a dog"])[0].size == (64, 64)
+    assert load_editor("auditdm.backends.fakes:FakeImageEditor", declined=["no"]).edit([(fake_picture(), "no")]) == [
+        None
+    ]
+    assert load_judge("auditdm.backends.fakes:FakeJudge").same([("q", "A", "a ")]) == [True]
+
+
+def test_a_pool_is_a_folder_of_pictures(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    assert len(load_pool(str(tmp_path))) == 3
+    assert len(load_pool(str(tmp_path), limit=2)) == 2
+
+
+def test_loading_specs_needs_no_model_library():
+    code = (
+        "import sys; from auditdm.backends.specs import load_judge; load_judge('exact'); "
+        "print(sorted({'torch', 'transformers', 'auditdm.sandbox'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_example_in_the_table_is_one_of_its_kind():
+    for role, kinds in specs.BACKENDS.items():
+        for name, kind in kinds.items():
+            assert kind.example.partition("/")[0] == name, role
+            assert not re.search(r"\s", kind.example)
+
+
+def test_the_examples_of_the_docstrings_run():
+    assert doctest.testmod(specs).failed == 0
+
+
+@pytest.mark.tiny
+def test_a_local_folder_is_a_model_named_by_its_path(tmp_path, monkeypatch):
+    from tiny_models import write_tiny_model
+
+    write_tiny_model("llava", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    for spec in ("mine", "./mine", str(tmp_path / "mine")):
+        model = load_model(spec, max_new_tokens=2)
+        assert model.name == spec
+    message = refusal(load_model, "mine", max_tokens=2)
+    assert (
+        "got an unexpected keyword argument 'max_tokens'. Its options: name, batch, max_new_tokens, temperature, seed"
+        in message
+    )
+
+
+def test_the_location_of_weights(tmp_path, my_mod):
+    assert model_location("hf/lab/model") == "lab/model"
+    assert model_location(str(tmp_path)) == tmp_path
+    assert refusal(model_location, "my_mod:Echo").endswith(
+        "a class of your own cannot be trained. Give hf/ID or a local model folder."
+    )
+    assert "Did you mean 'sandbox/auditor'?" in refusal(model_location, "sandbx/auditor")
+    assert "write it like" in refusal(model_location, "hf/")
+
+
+@pytest.mark.tiny
+def test_an_adapter_may_stand_among_the_options(tmp_path):
+    from auditdm.errors import ModelError
+    from tiny_models import write_tiny_model
+
+    folder = write_tiny_model("llava", tmp_path / "mine")
+    with pytest.raises(ModelError, match=r"gone: no such folder"):
+        load_model(str(folder), options={"adapter": tmp_path / "gone"})
+
+
+@pytest.mark.tiny
+def test_a_hub_id_keeps_its_prefix_in_the_name(tmp_path):
+    from auditdm.errors import ModelError
+
+    with pytest.raises(ModelError, match=r"lab/nothing: there is no such folder here, and the hub gave no model"):
+        load_model("hf/lab/nothing", options={"local_files_only": True, "cache_dir": str(tmp_path)})
