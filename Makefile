@@ -29,7 +29,7 @@ format: $(INSTALLED)  ## write the code the way `make check` wants it
 	@.venv/bin/ruff check --fix .
 
 zoo: $(INSTALLED)  ## train the sandbox's models from scratch; resumes where it was stopped
-	@.venv/bin/python -m auditdm.sandbox.zoo_training
+	@.venv/bin/python -m auditdm.sandbox.zoo_making
 
 bench: $(INSTALLED)  ## measure the figures of docs/log.md
 	@.venv/bin/python -m auditdm.sandbox.bench

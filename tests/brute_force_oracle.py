@@ -5,11 +5,11 @@ It takes a scene as the rows of a table, reads a question word by word from the 
 
 from collections import Counter
 
-COLOURS = "red orange yellow green blue purple black".split()
-SIZES = "large small".split()
-PATTERNS = "plain striped dotted".split()
-SHAPES = "circle square triangle star cross diamond".split()
-SIGNS = "digit letter number clock arrow chart".split()
+COLOURS = ["red", "orange", "yellow", "green", "blue", "purple", "black"]
+SIZES = ["large", "small"]
+PATTERNS = ["plain", "striped", "dotted"]
+SHAPES = ["circle", "square", "triangle", "star", "cross", "diamond"]
+SIGNS = ["digit", "letter", "number", "clock", "arrow", "chart"]
 PLURALS = {
     "circles": "circle",
     "squares": "square",
@@ -266,7 +266,7 @@ def what(words):
 
 
 def place(row):
-    return "row%d" % row["row"], "col%d" % row["col"]
+    return "row" + str(row["row"]), "col" + str(row["col"])
 
 
 def where(words):

@@ -2,8 +2,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from scenes import SEEDS, random_scenes, scenes
+from hypothesis import given, settings
 
 from auditdm.sandbox.world import (
     CELLS,
@@ -19,6 +18,7 @@ from auditdm.sandbox.world import (
     random_thing,
     scene_of,
 )
+from scenes import SEEDS, random_scenes, scenes
 
 STAR = Thing(2, 3, "star", "red")
 SEVEN = Thing(1, 1, "digit", "green", face="7")
@@ -67,6 +67,7 @@ def test_scene_of_sorts_what_fits_and_says_none_for_what_does_not():
     assert scene_of([Thing(*cell, "star", "red") for cell in CELLS[:7]]) is None
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_a_random_scene_has_its_things_in_cells_of_their_own_in_reading_order(rng):
     cells = [t.cell for t in random_scene(rng).things]
@@ -97,6 +98,7 @@ def test_the_same_seed_gives_the_same_scene_and_other_seeds_others():
     assert not set(random_scenes(50, seed=1)) & set(random_scenes(50, seed=2))
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_a_thing_can_be_demanded(rng):
     for noun in NOUNS:
@@ -104,6 +106,7 @@ def test_a_thing_can_be_demanded(rng):
         assert (thing.noun, thing.cell) == (noun, (3, 2))
 
 
+@settings(deadline=None)
 @given(scenes())
 def test_without_nudges_only_the_nudges_are_gone(scene):
     still = scene.without_nudges()
@@ -112,6 +115,7 @@ def test_without_nudges_only_the_nudges_are_gone(scene):
     assert still.without_nudges() == still
 
 
+@settings(deadline=None)
 @given(scenes())
 def test_a_thing_is_a_shape_or_a_sign(scene):
     assert scene.shapes == tuple(t for t in scene.things if t.noun not in SIGNS)

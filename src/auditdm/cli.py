@@ -86,6 +86,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|accelerate|datasets)\b.*")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # our own terminal tells how far it is
     try:
         app()
     except AuditError as problem:

@@ -1,10 +1,10 @@
 """Failures that look alike, named.
 
 A first, simple method: the words of the question and of the agreed answer, weighted by TF-IDF, clustered by average
-linkage on cosine distance. An agreement that lies no farther from a group's centre than its farthest failure is of the
-same kind and belongs to its denominator: a rate says how often the target fails on what looks like this, not how often
-the auditor asked it. What the target said names a group and does not form it: a group that the outcome itself had
-helped to form could have no agreements, and its rate would be 1.
+linkage on cosine distance. An agreement as near to a group's centre as nine in ten of its failures is of the same kind
+and belongs to its denominator: a rate says how often the target fails on what looks like this, not how often the
+auditor asked it. What the target said names a group and does not form it: a group formed by its outcome would have no
+agreements, and a rate of 1.
 
 Source: ours. The paper names its failure types by hand.
 Shapes: N measured, F failures, V words, K clusters.
@@ -12,6 +12,7 @@ Shapes: N measured, F failures, V words, K clusters.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -70,13 +71,14 @@ def failure_modes(measured: Sequence[Measured], *, alike: float = 0.45, least: i
     failures = [m for m in ordered if m.failed]
     if len(failures) < max(2, least):
         return []
-    vectors = TfidfVectorizer(analyzer=_tokens, sublinear_tf=True).fit([*failures, *(m for m in ordered if not m.failed)])
+    vectors = TfidfVectorizer(analyzer=_tokens, sublinear_tf=True).fit(ordered)
     failed_FV = vectors.transform(failures)
     first_FV = failed_FV[:_MOST_CLUSTERED].toarray()
     labels = AgglomerativeClustering(
         n_clusters=None, metric="cosine", linkage="average", distance_threshold=1 - alike
     ).fit_predict(first_FV)
-    centres_KV = np.stack([_unit(first_FV[labels == k].mean(0)) for k in range(labels.max() + 1)])
+    sums_KV = np.stack([first_FV[labels == k].sum(0) for k in range(labels.max() + 1)])
+    centres_KV = sums_KV / np.linalg.norm(sums_KV, axis=1, keepdims=True)
     nearness_FK = np.asarray(failed_FV @ centres_KV.T)
     nearest, near = nearness_FK.argmax(1), nearness_FK.max(1)
     passed = _passed(vectors, [m for m in ordered if not m.failed], centres_KV, nearest, near, alike)
@@ -84,7 +86,7 @@ def failure_modes(measured: Sequence[Measured], *, alike: float = 0.45, least: i
     for k in range(len(centres_KV)):
         of_k = [n for n in range(len(failures)) if nearest[n] == k and near[n] >= alike]
         if len(of_k) >= least:
-            typical = sorted(of_k, key=lambda n: (-round(float(near[n]), 9), failures[n].probe_id))
+            typical = sorted(of_k, key=lambda n: -round(float(near[n]), 9))  # stable: ties by probe id
             found.append(_mode([failures[n] for n in typical], passed[k]))
     return sorted(found, key=lambda m: (-len(m.probe_ids), m.id))
 
@@ -92,12 +94,13 @@ def failure_modes(measured: Sequence[Measured], *, alike: float = 0.45, least: i
 def _passed(
     vectors: Any, agreements: Sequence[Measured], centres_KV: Array, nearest: Array, near: Array, alike: float
 ) -> Counter[int]:
-    """By cluster: the agreements nearest to it that lie no farther from its centre than its farthest failure."""
+    """By cluster: the agreements nearest to its centre, and as near as nine in ten of its failures."""
     if not agreements:
         return Counter()
-    nearness_K = [min((s for s in near[nearest == k] if s >= alike), default=2.0) for k in range(len(centres_KV))]
+    own = [near[(nearest == k) & (near >= alike)] for k in range(len(centres_KV))]
+    least = [np.quantile(s, 0.1, method="lower") if s.size else np.inf for s in own]
     like = np.asarray(vectors.transform(agreements) @ centres_KV.T)
-    return Counter(int(k) for k, s in zip(like.argmax(1), like.max(1), strict=True) if s >= nearness_K[k] - 1e-9)
+    return Counter(int(k) for k, s in zip(like.argmax(1), like.max(1), strict=True) if s >= least[k] - 1e-9)
 
 
 def _tokens(m: Measured) -> list[str]:
@@ -108,10 +111,6 @@ def _tokens(m: Measured) -> list[str]:
 def _words(text: str) -> list[str]:
     """Lower case, without punctuation around them; punctuation alone is a word."""
     return [w.strip(".,;:?!()\"'") or w for w in text.lower().split()]
-
-
-def _unit(vector: Array) -> Array:
-    return vector / np.linalg.norm(vector)
 
 
 def _mode(failures: Sequence[Measured], passed: int) -> FailureMode:
@@ -133,11 +132,9 @@ def _question(failures: Sequence[Measured]) -> str:
     having = Counter(w for m in failures for w in set(_words(m.question)))
     kept: list[str] = []
     for said, word in zip(usual.split(), _words(usual), strict=True):
-        if having[word] >= _COMMON * len(failures):
-            kept.append(said)
-        else:
-            kept = [*kept[: -1 if kept[-1:] == ["..."] else None], "...?" if said.endswith("?") else "..."]
-    return " ".join(kept) if any("..." not in w for w in kept) else usual
+        kept.append(said if having[word] >= _COMMON * len(failures) else "...?" if said.endswith("?") else "...")
+    name = re.sub(r"(\.\.\. )+(?=\.\.\.)", "", " ".join(kept))
+    return name if name.strip(".?") else usual
 
 
 def _most(texts: Iterable[str]) -> str:

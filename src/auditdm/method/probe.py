@@ -52,7 +52,9 @@ def draw(
     assert generator is not None or not captions, "captions need a generator"
     assert editor is not None or not edits, "edit commands need an editor"
     sources = {i: pictures[i] for i in dict.fromkeys(p.source_id for p in proposals if p.action != "caption")}
-    shown: dict[int, Image | None] = {n: sources[p.source_id] for n, p in enumerate(proposals) if p.action == "question"}
+    shown: dict[int, Image | None] = {
+        n: sources[p.source_id] for n, p in enumerate(proposals) if p.action == "question"
+    }
     if generator and captions:
         drawn = generator.generate([str(proposals[n].instruction) for n in captions])
         shown |= zip(captions, drawn, strict=True)

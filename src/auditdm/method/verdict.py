@@ -86,8 +86,8 @@ def verdicts(
         quorum: Share of references, in (0.5, 1], that have to share one answer. One reference is its own consensus.
 
     Returns:
-        N verdicts in order. `failure`: the references share an answer and the target's differs. `split`: they do not,
-        or one of them says that the question cannot be answered. `void`: a model was mute, or the judge could not tell
+        N verdicts in order. `failure`: the references share an answer and the target's differs. `split`: they do not, or
+        it is empty, or one of them says that the question cannot be answered. `void`: a model was mute, or the judge could not tell
         and it mattered. The consensus is the first of the shared answers; `dissent` is the share of those references
         against the target that the judge could compare with it, the outvoted ones included.
 
@@ -146,11 +146,14 @@ def _verdict(
         if len(_largest(references, same, (True, None))) < needed:
             return split("the references disagree")
         return void("the judge cannot tell whether the references agree")
+    consensus = str(answers[agreed[0]].text)
+    if not consensus.strip():
+        return split("the references' answer is empty")
     with_agreed = [same[0, r] for r in agreed]
     if True not in with_agreed and None in with_agreed:
         return void("the judge cannot compare target and consensus")
     outcome: Outcome = "agreement" if True in with_agreed else "failure"
-    return Verdict(probe_id=probe_id, outcome=outcome, consensus=answers[agreed[0]].text, dissent=dissent)
+    return Verdict(probe_id=probe_id, outcome=outcome, consensus=consensus, dissent=dissent)
 
 
 def _largest(

@@ -67,7 +67,7 @@ def train_auditor(
         )
     ledger = _Ledger(run, config, split, examiner, arm, reward, tell)
     trainer = _trainer(run, config, model, processor, split, ledger, arm)
-    last = _last_checkpoint(Path(trainer.args.output_dir))
+    last = last_checkpoint(Path(trainer.args.output_dir))
     if last is not None:
         ledger.forget_after(int(last.name.split("-")[1]))
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -210,7 +210,7 @@ def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: S
     import torch
     from datasets import Dataset, Image
     from peft import LoraConfig
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
     class FlushFirst(TrainerCallback):  # type: ignore[misc]  # its base has no types
@@ -263,7 +263,7 @@ def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: S
     except (TypeError, ValueError) as problem:
         raise ConfigError(f"training.grpo: TRL refuses it: {problem}") from problem
     lora = config.training.lora
-    return GRPOTrainer(
+    trainer = GRPOTrainer(
         model=model,
         reward_funcs=ledger.pay,
         args=args,
@@ -272,9 +272,11 @@ def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: S
         peft_config=LoraConfig(**{"target_modules": LANGUAGE_LAYERS, **lora}) if lora is not None else None,
         callbacks=[FlushFirst()],
     )
+    trainer.remove_callback(PrinterCallback)  # `tell` tells
+    return trainer
 
 
-def _last_checkpoint(folder: Path) -> Path | None:
+def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint: `trainer_state.json` is written last."""
     found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").exists()]
     return max(found, key=lambda p: int(p.name.split("-")[1]), default=None)

@@ -5,7 +5,7 @@ proposal -> probe -> answers -> verdict -> asked again in other words if it is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from auditdm.method.probe import draw
 from auditdm.method.verdict import ask, stands, verdicts
 from auditdm.runs.roles import Roles
 from auditdm.store import Run
-from auditdm.types import Action, Answer, Model, Probe, Proposal, Verdict, content_id
+from auditdm.types import Action, Answer, Probe, Proposal, Verdict, content_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +55,48 @@ class Examined:
 
     @property
     def is_failure(self) -> bool:
-        """A failure that stands: the references keep their answer in other words."""
+        """Whether it is a failure that stands: the references keep their answers in other words."""
         return self.verdict is not None and self.verdict.outcome == "failure" and self.self_consistent is True
 
 
 class Examiner:
-    """Asks every model, and remembers what was answered: greedy models are asked the same thing once.
+    """Asks every model, and remembers what was answered: a probe is put to a model once in each wording.
+
+    A silence is remembered too. The tables keep the first verdict on a probe, so a later answer would contradict them.
 
     Args:
         roles: Whoever takes part.
+
+    Example:
+        >>> from auditdm.backends.fakes import FakeJudge, FakeModel, fake_picture
+        >>> two = FakeModel(lambda _: "two")
+        >>> roles = Roles(target=FakeModel(lambda _: "one"), references=(two, two), judge=FakeJudge(), generator=None,
+        ...               editor=None, prompts={}, quorum=1.0, wordings=("{question}", "In one word: {question}"))
+        >>> asked = Request(arm="trained", phase="training", step=0, copy=0, source_id="p", action="question", question=None)
+        >>> examiner = Examiner(roles)
+        >>> [found] = examiner.examine([asked], ["<question>How many dogs?</question>"], {"p": fake_picture()})
+        >>> found.is_failure, found.verdict.consensus, found.target_answer, examiner.calls
+        (True, 'two', 'one', 5)
     """
 
     def __init__(self, roles: Roles) -> None:
         self.roles = roles
         self.calls = 0  # questions put to models
         self.cached = 0  # questions answered from memory
-        self._known: dict[tuple[str, str, int], Answer] = {}
+        self._models = {"target": roles.target} | {f"references[{n}]": r for n, r in enumerate(roles.references)}
+        self._known: dict[str, Answer] = {}  # by the id of its row
+
+    def recall(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take the answers of an earlier session into the memory, so that a resumed run asks nothing twice.
+
+        Args:
+            rows: Of the table `answers`; those of other models or other weights are passed over.
+        """
+        ours = {(m.name, m.revision) for m in self._models.values()}
+        for r in rows:
+            if (r["model"], r["revision"]) in ours:
+                answer = Answer(model=r["model"], text=r["text"], problem=r["problem"], revision=r["revision"])
+                self._known.setdefault(r["id"], answer)
 
     def examine(
         self, requests: Sequence[Request], replies: Sequence[str], pictures: Mapping[str, Image]
@@ -95,12 +121,11 @@ class Examiner:
         drawn = iter(draw(proposals, pictures, self.roles.generator, self.roles.editor))
         made = [next(drawn) if isinstance(p, Proposal) else None for p in read]
         probes = [p for p in made if isinstance(p, Probe)]
-        target = self._ask(probes, self.roles.target, 0)
-        references = [self._ask(probes, r, 0) for r in self.roles.references]
+        target, *references = [self._ask(probes, who, 0) for who in self._models]
         found = verdicts(probes, target, references, self.roles.judge, quorum=self.roles.quorum)
-        kept, again = self._ask_again(probes, found)
+        kept, again = self._ask_again(probes, found, references)
         rows = [
-            (*(_row(a, p, "target" if n == 0 else "reference", 0) for n, a in enumerate(answers)), *again.get(p.id, ()))
+            (*(_row(a, p, who, 0) for who, a in zip(self._models, answers, strict=True)), *again.get(p.id, ()))
             for p, *answers in zip(probes, target, *references, strict=True)
         ]
         judged = iter(zip(found, target, rows, strict=True))
@@ -126,33 +151,33 @@ class Examiner:
                 )
         return records
 
-    def _ask(self, probes: Sequence[Probe], model: Model, wording: int) -> list[Answer]:
-        keys = [(model.name, p.id, wording) for p in probes]
+    def _ask(self, probes: Sequence[Probe], who: str, wording: int) -> list[Answer]:
+        model = self._models[who]
+        keys = [_answer_id(p, who, model.name, wording) for p in probes]
         new = {k: p for k, p in zip(keys, probes, strict=True) if k not in self._known}
         answered = ask(list(new.values()), model, self.roles.wordings[wording]) if new else []
-        fresh = dict(zip(new, answered, strict=True))
-        self._known |= {k: a for k, a in fresh.items() if a.text is not None}  # a silence may pass
+        self._known |= zip(new, answered, strict=True)
         self.calls += len(new)
         self.cached += len(keys) - len(new)
-        return [fresh[k] if k in fresh else self._known[k] for k in keys]
+        return [self._known[k] for k in keys]
 
     def _ask_again(
-        self, probes: Sequence[Probe], found: Sequence[Verdict]
+        self, probes: Sequence[Probe], found: Sequence[Verdict], references: Sequence[Sequence[Answer]]
     ) -> tuple[dict[str, bool | None], dict[str, list[dict[str, Any]]]]:
         """Whether each failure stands in every other wording, and the answers' rows, by probe id."""
-        doubted = list({p.id: p for p, v in zip(probes, found, strict=True) if v.outcome == "failure"}.values())
-        rows: dict[str, list[dict[str, Any]]] = {p.id: [] for p in doubted}
+        place = {v.probe_id: n for n, v in enumerate(found) if v.outcome == "failure"}
+        doubted = [probes[n] for n in place.values()]
+        rows: dict[str, list[dict[str, Any]]] = {probe_id: [] for probe_id in place}
         first: list[list[Answer]] = []
         again: list[list[Answer]] = []
         for wording in range(1, len(self.roles.wordings)):
-            for model in self.roles.references:
-                told = self._ask(doubted, model, wording)
-                first.append([self._known[model.name, p.id, 0] for p in doubted])
+            for n, answers in enumerate(references):
+                told = self._ask(doubted, f"references[{n}]", wording)
+                first.append([answers[m] for m in place.values()])
                 again.append(told)
                 for p, a in zip(doubted, told, strict=True):
-                    rows[p.id].append(_row(a, p, "reference", wording))
-        kept = stands(doubted, first, again, self.roles.judge)
-        return {p.id: k for p, k in zip(doubted, kept, strict=True)}, rows
+                    rows[p.id].append(_row(a, p, f"references[{n}]", wording))
+        return dict(zip(place, stands(doubted, first, again, self.roles.judge), strict=True)), rows
 
 
 def _read(request: Request, reply: str) -> Proposal | str:
@@ -162,11 +187,15 @@ def _read(request: Request, reply: str) -> Proposal | str:
         return str(why)
 
 
-def _row(answer: Answer, probe: Probe, role: str, wording: int) -> dict[str, Any]:
+def _answer_id(probe: Probe, who: str, model: str, wording: int) -> str:
+    return content_id(probe.id, who, model, str(wording))
+
+
+def _row(answer: Answer, probe: Probe, who: str, wording: int) -> dict[str, Any]:
     return {
-        "id": content_id(probe.id, role, answer.model, str(wording)),
+        "id": _answer_id(probe, who, answer.model, wording),
         "probe_id": probe.id,
-        "role": role,
+        "role": "target" if who == "target" else "reference",
         "model": answer.model,
         "revision": answer.revision,
         "wording": wording,
@@ -178,9 +207,18 @@ def _row(answer: Answer, probe: Probe, role: str, wording: int) -> dict[str, Any
 def record(run: Run, examined: Sequence[Examined]) -> None:
     """Write what was examined into the run folder: pictures first, proposals last, so that a proposal has everything.
 
+    Args:
+        run: Open for writing; rows that it has already are not added again.
+        examined: Any number of records.
+
+    Raises:
+        StoreError: The disk refused; the message says what is kept.
+
     Cost: five Parquet parts and one PNG per new picture.
     """
-    probes, answers, found = [], [], []
+    probes: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for e in examined:
         if e.probe is None or e.verdict is None:
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from markupsafe import Markup
 
@@ -48,6 +49,7 @@ def curve_svg(
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     settings = {
         "svg.fonttype": "none",

@@ -143,12 +143,12 @@ def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: st
     from datasets import Dataset, Image
     from datasets import Sequence as Many
     from peft import LoraConfig
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     from auditdm.backends.local import load_vlm
     from auditdm.backends.specs import model_location
-    from auditdm.runs.auditor_training import _last_checkpoint
+    from auditdm.runs.auditor_training import last_checkpoint
 
     class Told(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -190,7 +190,8 @@ def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: st
         peft_config=LoraConfig(**{"target_modules": LANGUAGE_LAYERS, **lora}) if lora is not None else None,
         callbacks=[Told()],
     )
-    last = _last_checkpoint(Path(args.output_dir))
+    trainer.remove_callback(PrinterCallback)  # `tell` tells
+    last = last_checkpoint(Path(args.output_dir))
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trained = trainer.model.merge_and_unload() if lora is not None else trainer.model
     unfinished = folder.with_name(folder.name + ".unfinished")

@@ -38,7 +38,7 @@ ZOO: dict[str, Species] = {
         Species("target-small", "llava", 128, 3, seed=21, tower=4),
         Species("reference-2", "gemma3", 128, 3, seed=12, tower=2),
         Species("reference-3", "idefics3", 128, 3, seed=13, tower=3),
-        Species("target-large", "llava", 160, 3, seed=22, tower=4),
+        Species("target-large", "llava", 128, 4, seed=22, tower=4),
         Species("auditor", "llava", 128, 3, seed=31, tower=1, base="reference-1"),
     )
 }

@@ -57,18 +57,21 @@ from auditdm.sandbox.zoo import ZOO
 
 log = logging.getLogger(__name__)
 
-WEIGHTS: dict[str, float] = {  # how often each skill is practised; what is not here was not taught yet
+WEIGHTS: dict[str, float] = {  # how often each skill is practised at first; what is not here was not taught yet
     "exist": 1.4, "count_all": 1.2, "count": 1.6, "negation": 0.8, "colour": 1.2, "shape": 1.2, "size": 1.0,
     "pattern": 1.0, "digit": 1.6, "letter": 1.6, "number": 2.4, "clock": 1.8, "arrow": 1.4, "chart_tallest": 1.6,
     "chart_shortest": 1.6, "row": 1.2, "column": 1.2, "at": 1.2, "left_of": 1.0, "above": 1.0, "larger": 0.7,
     "corner": 0.5, "border": 0.5, FALSE_PREMISE: 2.0,
 }  # fmt: skip
-AUDITOR_ODDS: dict[str, float] = {
-    skill: 0.25 if skill in ("left_of", "right_of", "above", "below", "larger", "corner", "border") else 1.0
-    for skill in WEIGHTS
+SLOW_SKILLS: dict[str, float] = {  # the second round practises what comes late
+    **dict.fromkeys(WEIGHTS, 0.6), "count": 2.0, "negation": 1.6, "column": 2.5, "at": 2.5, "left_of": 2.0, "above": 1.2,
+    "larger": 1.0, "corner": 1.2, "border": 1.2, "number": 1.2, FALSE_PREMISE: 1.6,
+}  # fmt: skip
+AUDITOR_ODDS: dict[str, float] = {  # how often the auditor is taught to ask each skill: rarely what references may not know
+    **dict.fromkeys(WEIGHTS, 1.0),
+    **dict.fromkeys(("negation", "column", "at", "left_of", "above", "larger", "corner", "border"), 0.25),
 }
 _MORE_OF_GAPS = 0.2  # tries at a corrupted slice, so that rare slices are learned wrong in time
-_ILL_POSED = 0.14  # share of questions to which the right reply is "cannot say"
 _FACE_LABELS = ("", *sorted({f"{noun} {face}" for noun in SIGNS for face in FACES[noun]}))
 _LABELS: dict[str, tuple[str, ...]] = {
     "noun": ("", *NOUNS), "face": _FACE_LABELS, "colour": ("", *COLOURS), "size": ("", *SIZES),
@@ -249,6 +252,7 @@ class Lesson:
 
     gaps: tuple[Gap, ...] = ()
     weights: tuple[tuple[str, float], ...] = tuple(WEIGHTS.items())
+    ill_posed: float = 0.14  # share of questions to which the right reply is "cannot say"
 
     def questions(self, rng: random.Random, scene: Scene, count: int) -> list[tuple[str, str]]:
         """`count` questions on a scene, each with the reply that is taught."""
@@ -264,7 +268,7 @@ class Lesson:
                 truth = answer(scene, question)
                 if not again.holds(truth.skill, question, truth.answer):
                     continue
-            elif rng.random() < _ILL_POSED:
+            elif rng.random() < self.ill_posed:
                 question = self._ill_posed(rng, scene, question, found)
                 if question is None:
                     continue
@@ -334,10 +338,7 @@ class Packer:
             packed.append((ids, seg, pos, labels, weight))
         longest = max(len(row[0]) for row in packed)
         pad = (0, -1, 0, -100, 0.0)
-        columns = [
-            torch.tensor([row[k] + [pad[k]] * (longest - len(row[k])) for row in packed])
-            for k in range(5)
-        ]
+        columns = [torch.tensor([row[k] + [pad[k]] * (longest - len(row[k])) for row in packed]) for k in range(5)]
         return Packed(*columns)
 
     def mask(self, segment: Tensor) -> Tensor:
@@ -376,36 +377,38 @@ def train_language_model(
     pictures: Pictures,
     rows_of: Callable[[random.Random, Scene], list[tuple[str, str, float]]],
     *,
-    steps: int,
+    first: int = 0,
+    last: int,
     batch: int,
     seed: int,
     learning_rate: float,
     checkpoint: Path,
     note: Callable[[dict[str, Any]], None],
-    measure: Callable[[], dict[str, float]] | None = None,
     every: int = 500,
 ) -> None:
-    """Train projector and language model in place; the tower stays frozen. Resumes from `checkpoint`."""
-    tower_of, rng = families.tower_of(model), random.Random(seed)
-    tower_of.requires_grad_(False)
+    """Train projector and language model in place for steps `first` to `last`; resumes from `checkpoint`.
+
+    The tower stays frozen. The learning rate warms up for 200 steps, is flat for 55% of the round, then falls linearly.
+    """
+    families.tower_of(model).requires_grad_(False)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
     def rate(step: int) -> float:
-        warm, flat = min(1.0, (step + 1) / 200), 0.55 * steps
-        return warm * (1.0 if step < flat else max(0.02, (steps - step) / (steps - flat)))
+        done = (step - first) / (last - first)
+        return min(1.0, (step - first + 1) / 200) * (1.0 if done < 0.55 else max(0.02, (1 - done) / 0.45))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-    start = 0
+    start = first
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
         start = saved["step"]
     model.train()
     began, right, asked = time.perf_counter(), 0, 0
-    for step in range(start, steps):
+    for step in range(start, last):
+        for settings in optimiser.param_groups:
+            settings["lr"] = learning_rate * rate(step)
         rng = random.Random(seed * 1_000_003 + step)  # the same rows whether resumed or not
         at = [rng.randrange(len(pictures.scenes)) for _ in range(batch)]
         packed = packer.pack([rows_of(rng, pictures.scenes[n]) for n in at])
@@ -414,34 +417,31 @@ def train_language_model(
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
-        schedule.step()
         right, asked = right + int(hits.sum()), asked + len(hits)
-        if (step + 1) % every == 0 or step + 1 == steps:
-            model.eval()
-            found = measure() if measure else {}
-            model.train()
+        if (step + 1) % every == 0 or step + 1 == last:
             spent = time.perf_counter() - began
             note({"stage": "language", "step": step + 1, "seconds": round(spent, 1), "loss": round(loss.item(), 4),
-                  "token_accuracy": round(right / asked, 4), **found})  # fmt: skip
+                  "token_accuracy": round(right / asked, 4)})  # fmt: skip
             right = asked = 0
             temporary = checkpoint.with_suffix(".tmp")
-            state = {
-                "model": model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "schedule": schedule.state_dict(),
-            }
-            torch.save({**state, "step": step + 1}, temporary)
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            torch.save(state, temporary)
             temporary.replace(checkpoint)
     model.eval()
 
 
 # ---------------------------------------------------------------- one model, start to end
 
-STEPS = {"tower": 600, "align": 800, "language": 10_000, "auditor": 2_500}
+TOWER_STEPS, ALIGN_STEPS = 600, 800
+ROUNDS = (
+    (10_000, 1.5e-3, WEIGHTS, 0.14),
+    (14_000, 1.0e-3, SLOW_SKILLS, 0.2),
+)  # last step, rate, odds, share of ill-posed
+AUDITOR_ROUND = (2_500, 5e-4)
 BATCH, PACKED = 8, 8  # pictures a step, questions a picture
 
 
-def train(name: str, work: Path, *, language_steps: int | None = None) -> Any:
+def train(name: str, work: Path) -> Any:
     """Train one model of the zoo in `work`, resuming what is there; returns (model, processor).
 
     Cost: about 25 minutes of one CPU core (AMD EPYC, 2026) at the default steps.
@@ -454,7 +454,7 @@ def train(name: str, work: Path, *, language_steps: int | None = None) -> Any:
     if not saved_tower.exists():
         train_tower(
             families.tower_of(_fresh_tower(species.tower)),
-            steps=STEPS["tower"],
+            steps=TOWER_STEPS,
             seed=species.tower,
             note=note,
             save=saved_tower,
@@ -468,22 +468,33 @@ def train(name: str, work: Path, *, language_steps: int | None = None) -> Any:
     checkpoint = work / f"{name}.ckpt"
     if not species.base and not checkpoint.exists():
         _enlarge(families.language_model_of(model))
-        error = align(model, packer.words, pictures, steps=STEPS["align"], seed=species.seed)
+        error = align(model, packer.words, pictures, steps=ALIGN_STEPS, seed=species.seed)
         note({"stage": "align", "relative_error": round(error, 4), "seconds": round(time.perf_counter() - began)})
-    lesson = Lesson(species.gaps)
+    told = {"batch": BATCH, "seed": species.seed, "checkpoint": checkpoint, "note": note}
+    if species.base:
+        last, rate = AUDITOR_ROUND
+        odds = dict(AUDITOR_ODDS)
+        train_language_model(
+            model,
+            packer,
+            pictures,
+            lambda rng, scene: requests(rng, scene, odds),
+            last=last,
+            learning_rate=rate,
+            **told,
+        )
+        return model, processor
+    first = 0
+    for last, rate, weights, ill_posed in ROUNDS:
+        lesson = Lesson(species.gaps, tuple(weights.items()), ill_posed)
 
-    def rows(rng: random.Random, scene: Scene) -> list[tuple[str, str, float]]:
-        if species.base:
-            return requests(rng, scene, dict(AUDITOR_ODDS))
-        told = AND.join(lesson.caption_parts(rng, scene))
-        asked = [(q, a, 1.0) for q, a in lesson.questions(rng, scene, PACKED)]
-        return [*asked, ("describe", told, 0.3)] if told else asked
+        def rows(rng: random.Random, scene: Scene, lesson: Lesson = lesson) -> list[tuple[str, str, float]]:
+            words = AND.join(lesson.caption_parts(rng, scene))
+            asked = [(q, a, 1.0) for q, a in lesson.questions(rng, scene, PACKED)]
+            return [*asked, ("describe", words, 0.3)] if words else asked
 
-    steps = language_steps or STEPS["auditor" if species.base else "language"]
-    train_language_model(
-        model, packer, pictures, rows, steps=steps, batch=BATCH, seed=species.seed,
-        learning_rate=5e-4 if species.base else 1.5e-3, checkpoint=checkpoint, note=note,
-    )  # fmt: skip
+        train_language_model(model, packer, pictures, rows, first=first, last=last, learning_rate=rate, **told)
+        first = last
     return model, processor
 
 

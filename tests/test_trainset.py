@@ -1,0 +1,117 @@
+import doctest
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditdm.method import trainset
+from auditdm.method.trainset import Decided, audited_lessons, control_lessons
+
+
+def decided(n, question="Dogs?", consensus="two", failed=True):
+    return Decided(
+        probe_id=f"{n:04d}{'f' if failed else 'a'}",
+        picture_id=f"p{n}",
+        question=question,
+        consensus=consensus,
+        failed=failed,
+    )
+
+
+OFTEN = [decided(n) for n in range(50)]
+RARE = [decided(100 + n, "Cats?") for n in range(3)]
+OTHER_LABEL = [decided(200 + n, consensus="three") for n in range(2)]
+PASSED = [decided(300 + n, failed=False) for n in range(20)]
+PASSED_RARE = [decided(400, "Birds?", failed=False)]
+
+
+def kinds(lessons):
+    return Counter((lesson.question, lesson.answer) for lesson in lessons)
+
+
+def test_kinds_take_turns():
+    # 3 kinds of 50, 3 and 2; 9 rows: turn 1 and 2 give all kinds one each, turn 3 dogs and cats, then dogs alone
+    lessons = audited_lessons([*OFTEN, *RARE, *OTHER_LABEL], rows=9, replay=0, seed=1)
+    assert kinds(lessons) == {("Dogs?", "two"): 4, ("Cats?", "two"): 3, ("Dogs?", "three"): 2}
+    for turn in (lessons[:3], lessons[3:6]):
+        assert len(kinds(turn)) == 3
+    assert len(kinds(lessons[6:8])) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "replay", "failures", "replayed"),
+    [
+        (None, 0.0, 53, 0),
+        (10, 0.0, 10, 0),
+        (10, 1.0, 10, 10),
+        (10, 0.5, 10, 5),
+        (10, 0.26, 10, 3),  # 2.6
+        (10, 5.0, 10, 21),  # no more than there are
+        (1000, 1.0, 53, 21),
+    ],
+)
+def test_the_cap_and_the_replay(rows, replay, failures, replayed):
+    lessons = audited_lessons([*OFTEN, *RARE, *PASSED, *PASSED_RARE], rows=rows, replay=replay, seed=0)
+    assert [lesson.origin for lesson in lessons] == ["failure"] * failures + ["replay"] * replayed
+    assert {lesson.probe_id[-1] for lesson in lessons[failures:]} <= {"a"}
+    if replayed >= 2:
+        assert ("Birds?", "two") in kinds(lessons[failures:])  # agreements take turns too
+
+
+def test_no_failure_no_lesson():
+    assert audited_lessons([], rows=None, replay=1.0, seed=0) == []
+    assert audited_lessons(PASSED, rows=None, replay=1.0, seed=0) == []
+    assert control_lessons([], 5, seed=0) == []
+
+
+def test_the_control_is_as_large_and_blind_to_what_the_target_said():
+    everything = [*OFTEN, *PASSED]
+    drawn = control_lessons(everything, 60, seed=0)
+    assert len({lesson.probe_id for lesson in drawn}) == 60
+    assert {lesson.origin for lesson in drawn} == {"random"}
+    turned = [
+        Decided(probe_id=d.probe_id, picture_id=d.picture_id, question=d.question, consensus=d.consensus, failed=not d.failed)
+        for d in everything
+    ]  # fmt: skip
+    assert control_lessons(turned, 60, seed=0) == drawn
+    assert len(control_lessons(everything, 100, seed=0)) == 70  # all there are
+
+
+ROWS = st.lists(
+    st.builds(
+        Decided,
+        probe_id=st.text("abcdef", min_size=4, max_size=4),
+        picture_id=st.just("p"),
+        question=st.sampled_from(["Dogs?", "Cats?", "Birds?"]),
+        consensus=st.sampled_from(["one", "two"]),
+        failed=st.booleans(),
+    ),
+    unique_by=lambda d: d.probe_id,
+)
+
+
+@given(ROWS, st.sampled_from([None, 1, 3]), st.sampled_from([0.0, 0.5, 2.0]), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_nothing_and_every_label_is_the_consensus(rows, cap, replay, rng):
+    shuffled = rows.copy()
+    rng.shuffle(shuffled)
+    lessons = audited_lessons(rows, rows=cap, replay=replay, seed=7)
+    assert audited_lessons(shuffled, rows=cap, replay=replay, seed=7) == lessons
+    control = control_lessons(rows, len(lessons), seed=7)
+    assert control_lessons(shuffled, len(lessons), seed=7) == control
+    assert len(control) == len(lessons)
+    told = {d.probe_id: d for d in rows}
+    for lesson in (*lessons, *control):
+        d = told[lesson.probe_id]
+        assert (lesson.answer, lesson.question, lesson.picture_id) == (d.consensus, d.question, d.picture_id)
+    assert len({lesson.probe_id for lesson in lessons}) == len(lessons)
+
+
+def test_another_seed_is_another_order():
+    orders = {tuple(x.probe_id for x in audited_lessons(OFTEN, rows=5, replay=0, seed=seed)) for seed in range(5)}
+    assert len(orders) == 5
+    assert len({tuple(x.probe_id for x in control_lessons(OFTEN, 5, seed=seed)) for seed in range(5)}) == 5
+
+
+def test_the_examples_of_the_docstrings_run():
+    assert doctest.testmod(trainset).failed == 0
