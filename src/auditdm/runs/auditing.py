@@ -17,7 +17,7 @@ from auditdm.environment import environment
 from auditdm.method.auditor import prompt_for
 from auditdm.method.modes import Measured, failure_modes
 from auditdm.runs.auditor_training import MAX_REPLY_TOKENS, Tell, one_request, train_auditor
-from auditdm.runs.examining import Examiner, record
+from auditdm.runs.examining import Examined, Examiner, record
 from auditdm.runs.pictures import Split, split_pool
 from auditdm.runs.roles import Roles, fill_roles, model_from
 from auditdm.store import Run
@@ -63,6 +63,7 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
     stages = Stages(run, tell)
     run.write_json("models.json", roles.revisions)
     examiner = Examiner(roles)
+    examiner.recall(run.rows("answers"))
     with stages.timed("pictures", examiner):
         split = split_pool(config, run)
     arms: dict[str, str] = {"trained": config.reward}
@@ -121,6 +122,11 @@ def _propose(
         answers = auditor.generate(asked)
         heard = [(r, a.text) for r, a in zip(batch, answers, strict=True) if a.text is not None]
         examined = examiner.examine([r for r, _ in heard], [t for _, t in heard], split.pictures)
+        examined += [
+            Examined(request=r, reply="", void=f"the auditor gave no reply: {a.problem}")
+            for r, a in zip(batch, answers, strict=True)
+            if a.text is None
+        ]
         record(run, examined)
         tell("discovered", {
             "arm": arm, "phase": phase, "done": start + len(batch), "of": count,

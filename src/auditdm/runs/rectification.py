@@ -74,6 +74,7 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
         folders["audited"] = fine_tune(run, config, lessons, "audited", tell)
     if control:
         examiner = Examiner(roles)
+        examiner.recall(run.rows("answers"))
         with stages.timed("control probes", examiner):
             drawn = _control(run, config, examiner, len(lessons), tell)
             _write(run, "control", drawn)

@@ -21,7 +21,7 @@ from auditdm.runs.evaluation import evaluate
 from auditdm.sandbox.language import ALL_SKILLS
 from auditdm.sandbox.suites import ILL_POSED, suite
 from auditdm.sandbox.zoo import ZOO, zoo_folder
-from auditdm.sandbox.zoo_training import STEPS, WEIGHTS, train
+from auditdm.sandbox.zoo_training import ALIGN_STEPS, AUDITOR_ROUND, ROUNDS, TOWER_STEPS, WEIGHTS, train
 from auditdm.types import Example
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,12 @@ def measure(name: str, *, count: int) -> dict[str, Any]:
     }
 
 
+def _steps(name: str) -> dict[str, Any]:
+    if ZOO[name].base:
+        return {"from": ZOO[name].base, "auditor": AUDITOR_ROUND[0]}
+    return {"tower": TOWER_STEPS, "align": ALIGN_STEPS, "language": [last for last, *_ in ROUNDS]}
+
+
 def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> None:
     """Train, ship and measure, one model after the other; resumes.
 
@@ -85,7 +91,7 @@ def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> 
         told = environment()
         known["models"][name] = {
             "species": {k: getattr(ZOO[name], k) for k in ("family", "width", "layers", "seed", "tower", "base")},
-            "steps": {k: v for k, v in STEPS.items() if (k == "auditor") == (ZOO[name].base is not None)},
+            "steps": _steps(name),
             "command": f"python -m auditdm.sandbox.zoo_making WORK {name}",
             "cpu_minutes_of_last_session": round(minutes, 1),
             "hardware": {k: told.get(k) for k in ("cpu", "platform", "python")} | {"machine": platform.machine()},

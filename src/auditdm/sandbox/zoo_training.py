@@ -470,7 +470,7 @@ def train(name: str, work: Path) -> Any:
         _enlarge(families.language_model_of(model))
         error = align(model, packer.words, pictures, steps=ALIGN_STEPS, seed=species.seed)
         note({"stage": "align", "relative_error": round(error, 4), "seconds": round(time.perf_counter() - began)})
-    told = {"batch": BATCH, "seed": species.seed, "checkpoint": checkpoint, "note": note}
+    told: dict[str, Any] = {"batch": BATCH, "seed": species.seed, "checkpoint": checkpoint, "note": note}
     if species.base:
         last, rate = AUDITOR_ROUND
         odds = dict(AUDITOR_ODDS)
