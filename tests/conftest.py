@@ -6,9 +6,13 @@ import os
 from collections import Counter
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
 
 _MARKS = ("gpu", "net", "tiny")
 _left_out: Counter[str] = Counter()

@@ -5,17 +5,46 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import auditdm
 from auditdm.errors import AuditError
 
+_LIBRARIES = ("accelerate", "datasets", "huggingface_hub", "peft", "torch", "transformers", "trl")
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class _InWords(TyperGroup):
+    """Ends a command with words instead of a traceback, where the user can mend what happened or has stopped it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AuditError as problem:
+            print(f"auditdm: {problem}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except ModuleNotFoundError as problem:
+            if problem.name not in _LIBRARIES:
+                raise
+            print(
+                f"auditdm: {problem.name} is not installed. Install it: pip install 'auditdm[local]'", file=sys.stderr
+            )
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            again = shlex.join(["auditdm", *sys.argv[1:]])
+            print(f"\nStopped; what was done is kept. The same command goes on from there:\n  {again}", file=sys.stderr)
+            raise typer.Exit(_INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=_InWords,
     name="auditdm",
     help="Audit a vision-language model: find what it fails, see it, and repair it from what was found.",
     no_args_is_help=True,
@@ -82,20 +111,39 @@ def report(run: RunFolder) -> None:
 
 def main() -> None:
     """Run the command line: 0 done, 1 an error that is said in words, 2 a wrong call, 130 interrupted."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|accelerate|datasets)\b.*")
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # our own terminal tells how far it is
+    _silence_libraries()
     try:
         app()
-    except AuditError as problem:
-        print(f"auditdm: {problem}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        words = " ".join(["auditdm", *sys.argv[1:]])
-        print(f"\nStopped; what was done is kept. The same command goes on from there:\n  {words}", file=sys.stderr)
-        raise SystemExit(130) from None
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # a thread may be waiting for a model, and would keep the process until it answers
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        raise
+
+
+def _silence_libraries() -> None:
+    """Keep progress bars, advice and warnings of the model libraries from the terminal, before any is imported.
+
+    Their errors are still said. Who wants to hear more sets TRANSFORMERS_VERBOSITY or TQDM_DISABLE.
+    """
+    told = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1"}
+    for name, value in told.items():
+        os.environ.setdefault(name, value)
+    for library in _LIBRARIES:
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=rf"({'|'.join(_LIBRARIES)})\b.*")
+    logging.basicConfig(stream=_StderrOfTheMoment(), level=logging.WARNING, format="%(message)s")
+
+
+class _StderrOfTheMoment:
+    """Lets warnings appear above a live table, which takes the place of sys.stderr while it is shown."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

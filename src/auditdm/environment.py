@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,13 @@ def environment() -> dict[str, Any]:
     """Describe this machine and installation, as plain JSON values.
 
     Returns:
-        `python`, `platform`, `cpu` (name, cores, memory_gib), `gpus` (names), `packages` (name -> version; one that is
-        not installed is absent), `commit` and `uncommitted` (both None unless the package runs from its own checkout).
+        `command` (sys.argv), `python`, `platform`, `cpu` (name, cores, memory_gib), `gpus` (names), `packages` (name ->
+        version; one that is not installed is absent), `commit` and `uncommitted` (both None unless the package runs from
+        its own checkout).
     """
     commit, uncommitted = _git()
     return {
+        "command": list(sys.argv),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": {"name": _cpu_name(), "cores": _cores(), "memory_gib": _memory_gib()},

@@ -69,7 +69,7 @@ class Terminal:
             self._line = f"{values['model']} measured"
         if self._live is None and time.perf_counter() - self._said > _EVERY_S:
             self._said = time.perf_counter()
-            self._console.print(f"  {self._stage}: {self._line}", highlight=False, markup=False)
+            self._say(f"  {self._stage}: {self._line}")
 
     def close_with(self, run: Path, summary: Mapping[str, Any], as_json: bool) -> None:
         """The last words: the figures, and where the report is."""
@@ -78,11 +78,15 @@ class Terminal:
             return
         out = Console(file=sys.stdout, highlight=False)
         out.print(_figures(summary))
-        out.print(f"Report:  {run / 'report' / 'index.html'}\nFigures: {run / 'summary.json'}", markup=False)
+        where = f"Report:  {run / 'report' / 'index.html'}\nFigures: {run / 'summary.json'}"
+        out.print(where, markup=False, soft_wrap=True)
 
     def _end_stage(self) -> None:
         spent = time.perf_counter() - self._began
-        self._console.print(f"{self._stage}: {spent:.0f} s. {self._line}", highlight=False, markup=False)
+        self._say(f"{self._stage}: {spent:.0f} s. {self._line}".rstrip())
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _view(self) -> Group:
         spent = time.perf_counter() - self._began

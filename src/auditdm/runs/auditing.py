@@ -16,10 +16,11 @@ from auditdm.config import AuditConfig
 from auditdm.environment import environment
 from auditdm.method.auditor import prompt_for
 from auditdm.method.modes import Measured, failure_modes
-from auditdm.runs.auditor_training import MAX_REPLY_TOKENS, Tell, one_request, train_auditor
+from auditdm.runs.auditor_training import Tell, one_request, train_auditor
 from auditdm.runs.examining import Examined, Examiner, record
 from auditdm.runs.pictures import Split, split_pool
 from auditdm.runs.roles import Roles, fill_roles, model_from
+from auditdm.runs.trainer_options import MAX_REPLY_TOKENS, check_options
 from auditdm.store import Run
 from auditdm.types import Model
 
@@ -60,6 +61,7 @@ def audit(config: AuditConfig, path: str | Path | None = None, *, tell: Tell = q
 
 def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
     """Every stage of an audit, in order, in an open run."""
+    check_options(config)
     stages = Stages(run, tell)
     run.write_json("models.json", roles.revisions)
     examiner = Examiner(roles)
@@ -69,7 +71,7 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
     arms: dict[str, str] = {"trained": config.reward}
     if "paper_reward" in config.compare:
         arms["paper_reward"] = "paper"
-    for arm, reward in arms.items():
+    for arm, reward in arms.items() if config.training.steps else ():
         with stages.timed(f"training {arm}", examiner):
             train_auditor(run, config, split, examiner, arm=arm, reward=reward, tell=tell)
     for arm in ("trained", *config.compare):
@@ -83,7 +85,7 @@ def auditor_of(run: Run, config: AuditConfig, arm: str) -> Model:
     """The auditor of one arm, sampling: trained weights from the run folder, or the untrained one."""
     sampled: dict[str, Any] = {"temperature": 1.0, "max_new_tokens": MAX_REPLY_TOKENS, "seed": config.seed}
     folder = run.path / "models" / f"auditor-{arm}"
-    if arm == "prompt_only":
+    if arm == "prompt_only" or config.training.steps == 0:
         return model_from(config.auditor, **sampled)
     if (folder / "adapter_config.json").exists():
         return model_from(config.auditor, adapter=str(folder), **sampled)

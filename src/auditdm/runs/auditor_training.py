@@ -16,19 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from auditdm.config import AuditConfig
-from auditdm.errors import ConfigError, ModelError
+from auditdm.errors import ConfigError
 from auditdm.method.auditor import prompt_for
 from auditdm.method.reward import Archive, gated_reward, paper_reward
 from auditdm.runs.examining import Examined, Examiner, Request, record
 from auditdm.runs.pictures import Split
+from auditdm.runs.trainer_options import (
+    adapter_options,
+    grpo_options,
+    last_checkpoint,
+    load_for_training,
+    plain_words,
+    train,
+    weights_on_disk,
+)
 from auditdm.store import Run
 from auditdm.types import Action, content_id, seed_for
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str, Mapping[str, Any]], None]  # (event, values): what a terminal may show
-
-LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q|k|v|o|gate|up|down)_proj"
-MAX_REPLY_TOKENS = 96
 
 
 def train_auditor(
@@ -55,27 +61,21 @@ def train_auditor(
     folder = run.path / "models" / f"auditor-{arm}"
     if folder.exists():
         return folder
-    from auditdm.backends.local import load_vlm
-    from auditdm.backends.specs import model_location
-
-    place, adapter = model_location(config.auditor.model), config.auditor.options.get("adapter")
-    model, processor = load_vlm(place, config.auditor.dtype, config.auditor.device, adapter)
-    if type(model).__name__.startswith("PaliGemma"):
-        raise ModelError(
-            f"auditor is {config.auditor.model}: PaliGemma cannot be trained by GRPO (its prefix is read both ways, so a "
-            "reply cannot be scored). Use a Gemma 3, Qwen-VL or SmolVLM auditor; PaliGemma can be the target."
-        )
+    model, processor = load_for_training(config.auditor, config.auditor.dtype, "auditor")
     ledger = _Ledger(run, config, split, examiner, arm, reward, tell)
-    trainer = _trainer(run, config, model, processor, split, ledger, arm)
-    last = last_checkpoint(Path(trainer.args.output_dir))
-    if last is not None:
-        ledger.forget_after(int(last.name.split("-")[1]))
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    ledger.flush()
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    trainer.save_model(str(unfinished))
-    processor.save_pretrained(unfinished)
+    with weights_on_disk(run.path):
+        trainer = _trainer(run, config, model, processor, split, ledger, arm)
+        last = last_checkpoint(Path(trainer.args.output_dir))
+        if last is not None:
+            ledger.forget_after(int(last.name.split("-")[1]))
+        train(trainer, last)
+        ledger.flush()
+        unfinished = folder.with_name(folder.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if config.training.lora is not None and "adapter" in config.auditor.options:
+            trainer.model = trainer.model.merge_and_unload()  # a model is loaded with one adapter, not two
+        trainer.save_model(str(unfinished))
+        processor.save_pretrained(unfinished)
     unfinished.rename(folder)
     return folder
 
@@ -207,20 +207,19 @@ class _Ledger:
 
 
 def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: Split, ledger: _Ledger, arm: str) -> Any:
-    import torch
     from datasets import Dataset, Image
-    from peft import LoraConfig
     from transformers import PrinterCallback, TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
     class FlushFirst(TrainerCallback):  # type: ignore[misc]  # its base has no types
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % config.training.checkpoint_every == 0:
+            if control.should_save:  # transformers has decided so before; the last step is always saved
                 ledger.flush()
 
+    prompts = ledger.examiner.roles.prompts
     rows = [
         {
-            "prompt": [{"role": "user", "content": prompt_for(ledger.examiner.roles.prompts, r.action, r.question)}],
+            "prompt": [{"role": "user", "content": plain_words(processor, prompt_for(prompts, r.action, r.question))}],
             "image": str(run.picture_path(r.source_id)),
             "source_id": r.source_id,
             "action": r.action,
@@ -230,53 +229,17 @@ def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: S
         for step in training_requests(config, split, arm)
         for r in step
     ]
-    on_gpu = torch.cuda.is_available()
-    given = dict(config.training.grpo)
-    accumulated = int(given.get("gradient_accumulation_steps", 1))
-    ours: dict[str, Any] = {
-        "output_dir": str(run.path / "trainer" / f"auditor-{arm}"),
-        "seed": config.seed,
-        "max_steps": config.training.steps,
-        "per_device_train_batch_size": config.training.batch // accumulated,
-        "num_generations": config.training.group,
-        "save_steps": config.training.checkpoint_every,
-        "remove_unused_columns": False,
-        "shuffle_dataset": False,
-    }
-    if clash := ours.keys() & given.keys():
-        raise ConfigError(f"training.grpo.{min(clash)} is set by the run itself; remove it from the YAML.")
-    defaults: dict[str, Any] = {
-        "use_cpu": not on_gpu,
-        "bf16": on_gpu,
-        "gradient_checkpointing": on_gpu,
-        "report_to": "none",
-        "logging_strategy": "no",
-        "save_total_limit": 2,
-        "disable_tqdm": True,
-        "max_completion_length": MAX_REPLY_TOKENS,
-        "temperature": 1.0,
-        "scale_rewards": "group" if ledger.reward == "paper" else "none",
-        "epsilon_high": 0.28,
-    }
     try:
-        args = GRPOConfig(**{**defaults, **given, **ours})
-    except (TypeError, ValueError) as problem:
-        raise ConfigError(f"training.grpo: TRL refuses it: {problem}") from problem
-    lora = config.training.lora
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=ledger.pay,
-        args=args,
-        train_dataset=Dataset.from_list(rows).cast_column("image", Image()),
-        processing_class=processor,
-        peft_config=LoraConfig(**{"target_modules": LANGUAGE_LAYERS, **lora}) if lora is not None else None,
-        callbacks=[FlushFirst()],
-    )
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=ledger.pay,
+            args=grpo_options(config, run.path / "trainer" / f"auditor-{arm}", ledger.reward),
+            train_dataset=Dataset.from_list(rows).cast_column("image", Image()),
+            processing_class=processor,
+            peft_config=adapter_options(config.training.lora, "training.lora"),
+            callbacks=[FlushFirst()],
+        )
+    except ValueError as problem:
+        raise ConfigError(f"training: auditor {config.auditor.model} cannot be trained so: {problem}") from problem
     trainer.remove_callback(PrinterCallback)  # `tell` tells
     return trainer
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint: `trainer_state.json` is written last."""
-    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").exists()]
-    return max(found, key=lambda p: int(p.name.split("-")[1]), default=None)

@@ -37,7 +37,7 @@ def evaluate(
     """
     found: dict[str, dict[tuple[str, str], Rate]] = {}
     for name, model in models.items():
-        known = [r for r in run.rows("scores") if r["model"] == name] if run and "scores" in _tables(run) else []
+        known = [r for r in run.rows("scores") if r["model"] == name] if run else []
         if known:
             found[name] = {(r["suite"], r["slice"]): Rate(r["hits"], r["asked"], r["void"]) for r in known}
             continue
@@ -54,10 +54,6 @@ def evaluate(
             ])  # fmt: skip
         tell("evaluated", {"model": name})
     return found
-
-
-def _tables(run: Run) -> set[str]:
-    return {p.name for p in (run.path / "tables").iterdir()} if (run.path / "tables").exists() else set()
 
 
 def _rates(examples: Sequence[Example], right: Sequence[bool | None]) -> dict[tuple[str, str], Rate]:

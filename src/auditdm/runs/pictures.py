@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,9 +35,6 @@ class Pictures(Mapping[str, Image]):
         return len(self._place)
 
 
-log = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class Split:
     """A pool in two halves that share no picture."""
@@ -58,8 +54,6 @@ def split_pool(config: AuditConfig, run: Run) -> Split:
     pool = load_pool(config.images.path, config.images.limit)
     pictures = Pictures(pool)
     skipped = [{"picture": str(name), "why": str(why)} for name, why in getattr(pool, "skipped", ())]
-    for entry in skipped:
-        log.warning("%(picture)s is left out: %(why)s", entry)
     run.write_json("skipped_pictures.json", skipped)
     if len(pictures) < 2:
         raise ConfigError(

@@ -15,10 +15,19 @@ from auditdm.config import AuditConfig
 from auditdm.errors import AuditError, ConfigError
 from auditdm.method.trainset import Decided, Lesson, audited_lessons, control_lessons
 from auditdm.runs.auditing import Stages, perform, propose_more, quiet
-from auditdm.runs.auditor_training import LANGUAGE_LAYERS, Tell
+from auditdm.runs.auditor_training import Tell
 from auditdm.runs.examining import Examiner
 from auditdm.runs.pictures import split_pool
 from auditdm.runs.roles import Roles, fill_roles
+from auditdm.runs.trainer_options import (
+    adapter_options,
+    last_checkpoint,
+    load_for_training,
+    plain_words,
+    sft_options,
+    train,
+    weights_on_disk,
+)
 from auditdm.store import Run
 from auditdm.types import content_id
 
@@ -136,68 +145,55 @@ def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: st
 
     Raises:
         ConfigError: `rectify.options` sets what the run itself decides, or TRL refuses it.
+        StoreError: The disk is full.
     """
     folder = run.path / "models" / f"target-{name}"
     if folder.exists():
         return folder
+    with weights_on_disk(run.path):
+        trainer = _trainer(run, config, lessons, name, tell)
+        train(trainer, last_checkpoint(Path(trainer.args.output_dir)))
+        trained = trainer.model if config.rectify.lora is None else trainer.model.merge_and_unload()
+        unfinished = folder.with_name(folder.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        trained.save_pretrained(unfinished)
+        trainer.processing_class.save_pretrained(unfinished)
+    unfinished.rename(folder)
+    return folder
+
+
+def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str, tell: Tell) -> Any:
     import torch
     from datasets import Dataset, Image
     from datasets import Sequence as Many
-    from peft import LoraConfig
     from transformers import PrinterCallback, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
-    from auditdm.backends.local import load_vlm
-    from auditdm.backends.specs import model_location
-    from auditdm.runs.auditor_training import last_checkpoint
-
-    class Told(TrainerCallback):  # type: ignore[misc]
+    class Told(TrainerCallback):  # type: ignore[misc]  # its base has no types
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             tell("lesson", {"set": name, "step": state.global_step, "of": state.max_steps})
 
-    model, processor = load_vlm(
-        model_location(config.target.model), "float32" if not torch.cuda.is_available() else config.target.dtype,
-        config.target.device, config.target.options.get("adapter"),
-    )  # fmt: skip
-    lora = config.rectify.lora
-    if lora is None:
-        for key, weight in model.named_parameters():
-            weight.requires_grad_("vision" not in key)
+    dtype = config.target.dtype if torch.cuda.is_available() else "float32"
+    model, processor = load_for_training(config.target, dtype, "target")
+    wording = config.wordings[0]
     rows = [
         {
             "images": [str(run.picture_path(x.picture_id))],
-            "prompt": [{"role": "user", "content": config.wordings[0].replace("{question}", x.question)}],
-            "completion": [{"role": "assistant", "content": x.answer}],
+            "prompt": [{"role": "user", "content": plain_words(processor, wording.replace("{question}", x.question))}],
+            "completion": [{"role": "assistant", "content": plain_words(processor, x.answer)}],
         }
         for x in lessons
     ]
-    ours = {"output_dir": str(run.path / "trainer" / f"target-{name}"), "seed": config.seed, "max_length": None}
-    if clash := ours.keys() & config.rectify.options.keys():
-        raise ConfigError(f"rectify.options.{min(clash)} is set by the run itself; remove it from the YAML.")
-    on_gpu = torch.cuda.is_available()
-    defaults: dict[str, Any] = {
-        "use_cpu": not on_gpu, "bf16": on_gpu, "gradient_checkpointing": on_gpu, "report_to": "none",
-        "logging_strategy": "no", "disable_tqdm": True, "save_steps": 100, "save_total_limit": 1,
-    }  # fmt: skip
     try:
-        args = SFTConfig(**{**defaults, **config.rectify.options, **ours})
-    except (TypeError, ValueError) as problem:
-        raise ConfigError(f"rectify.options: TRL refuses it: {problem}") from problem
-    trainer = SFTTrainer(
-        model=model,
-        args=args,
-        train_dataset=Dataset.from_list(rows).cast_column("images", Many(Image())),
-        processing_class=processor,
-        peft_config=LoraConfig(**{"target_modules": LANGUAGE_LAYERS, **lora}) if lora is not None else None,
-        callbacks=[Told()],
-    )
+        trainer = SFTTrainer(
+            model=model,
+            args=sft_options(config, run.path / "trainer" / f"target-{name}"),
+            train_dataset=Dataset.from_list(rows).cast_column("images", Many(Image())),
+            processing_class=processor,
+            peft_config=adapter_options(config.rectify.lora, "rectify.lora"),
+            callbacks=[Told()],
+        )
+    except ValueError as problem:
+        raise ConfigError(f"rectify: target {config.target.model} cannot be trained so: {problem}") from problem
     trainer.remove_callback(PrinterCallback)  # `tell` tells
-    last = last_checkpoint(Path(args.output_dir))
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    trained = trainer.model.merge_and_unload() if lora is not None else trainer.model
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    trained.save_pretrained(unfinished)
-    processor.save_pretrained(unfinished)
-    unfinished.rename(folder)
-    return folder
+    return trainer

@@ -71,14 +71,15 @@ def _prompts(path: Path | None) -> Mapping[str, str]:
 
 
 def model_from(spec: ModelSpec, weights: Path | None = None, **other: Any) -> Model:
-    """Build the model that a spec names, or the same kind of model from other weights."""
+    """Build the model that a spec names, or the same kind of model from other weights, which hold its adapter already."""
+    handed = spec.options if weights is None else {k: v for k, v in spec.options.items() if k != "adapter"}
     options: dict[str, Any] = {
         "batch": spec.batch,
         "max_new_tokens": spec.max_new_tokens,
         "temperature": spec.temperature,
         "device": spec.device,
         "dtype": spec.dtype,
-        "options": spec.options,
+        "options": handed,
         **other,
     }
     return load_model(str(weights) if weights else spec.model, **options)

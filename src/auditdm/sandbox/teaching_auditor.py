@@ -15,7 +15,7 @@ Segment = tuple[str, str, float]  # prompt, reply, weight
 
 
 def requests(rng: random.Random, scene: Scene, odds: dict[str, float]) -> list[Segment]:
-    """Three requests for a question on a scene, and one of each other kind where it can be met.
+    """Two requests for a question on a scene, one for a caption and two for an edit, and those for a given question.
 
     Args:
         rng: Source of chance.
@@ -23,11 +23,11 @@ def requests(rng: random.Random, scene: Scene, odds: dict[str, float]) -> list[S
         odds: Weight of each skill.
     """
     found: list[Segment] = []
-    for _ in range(3):
+    for _ in range(2):
         question = _question(rng, scene, odds)
         if question:
             found.append(("ask", f"<question> {question} </question>", 1.0))
-    for kind in ("caption", "edit"):
+    for kind in ("caption", "edit", "edit"):
         changed = _changed(rng, scene, kind)
         if changed is None:
             continue
@@ -35,7 +35,7 @@ def requests(rng: random.Random, scene: Scene, odds: dict[str, float]) -> list[S
         question = _question(rng, after, odds)
         if question:
             found.append((kind, f"<{kind}> {words} </{kind}> <question> {question} </question>", 1.0))
-    for kind in ("caption", "edit"):
+    for kind in ("caption", "edit", "edit"):
         given = _question(rng, scene, odds)
         for _ in range(6):
             changed = _changed(rng, scene, kind)
@@ -61,7 +61,7 @@ def _changed(rng: random.Random, scene: Scene, kind: str) -> tuple[str, Scene] |
         return (command, after) if command and after else None
     kept = rng.sample(scene.things, min(len(scene.things), rng.choice((0, 1, 1, 2, 2, 3))))
     free = [c for c in CELLS if c not in {t.cell for t in kept}]
-    nouns = rng.choices((None, "digit", "letter", "number", "clock", "arrow", "chart"), (8, 1, 1, 1, 1, 1, 1), k=2)
+    nouns = rng.choices((None, "digit", "letter", "number", "clock", "arrow", "chart"), (8, 2, 2, 2, 2, 2, 2), k=2)
     fresh = [random_thing(rng, c, n) for c, n in zip(rng.sample(free, 2), nouns, strict=True)][: rng.choice((1, 1, 2))]
     after = scene_of([*kept, *fresh])
     if after is None:

@@ -67,9 +67,14 @@ SLOW_SKILLS: dict[str, float] = {  # the second round practises what comes late
     **dict.fromkeys(WEIGHTS, 0.6), "count": 2.0, "negation": 1.6, "column": 2.5, "at": 2.5, "left_of": 2.0, "above": 1.2,
     "larger": 1.0, "corner": 1.2, "border": 1.2, "number": 1.2, FALSE_PREMISE: 1.6,
 }  # fmt: skip
-AUDITOR_ODDS: dict[str, float] = {  # how often the auditor is taught to ask each skill: rarely what references may not know
+AUDITOR_ODDS: dict[
+    str, float
+] = {  # how often the auditor is taught to ask each skill: rarely what references may not know
     **dict.fromkeys(WEIGHTS, 1.0),
     **dict.fromkeys(("negation", "column", "at", "left_of", "above", "larger", "corner", "border"), 0.25),
+    **dict.fromkeys(("digit", "letter", "number", "clock", "arrow"), 4.0),  # few pictures have each sign
+    **dict.fromkeys(("chart_tallest", "chart_shortest"), 2.0),
+    FALSE_PREMISE: 0.4,
 }
 _MORE_OF_GAPS = 0.2  # tries at a corrupted slice, so that rare slices are learned wrong in time
 _FACE_LABELS = ("", *sorted({f"{noun} {face}" for noun in SIGNS for face in FACES[noun]}))
@@ -437,7 +442,7 @@ ROUNDS = (
     (10_000, 1.5e-3, WEIGHTS, 0.14),
     (14_000, 1.0e-3, SLOW_SKILLS, 0.2),
 )  # last step, rate, odds, share of ill-posed
-AUDITOR_ROUND = (2_500, 5e-4)
+AUDITOR_ROUND = (5_000, 1e-3)
 BATCH, PACKED = 8, 8  # pictures a step, questions a picture
 
 
@@ -485,7 +490,8 @@ def train(name: str, work: Path) -> Any:
         )
         return model, processor
     first = 0
-    for last, rate, weights, ill_posed in ROUNDS:
+    for usual, rate, weights, ill_posed in ROUNDS:
+        last = round(species.pace * usual)
         lesson = Lesson(species.gaps, tuple(weights.items()), ill_posed)
 
         def rows(rng: random.Random, scene: Scene, lesson: Lesson = lesson) -> list[tuple[str, str, float]]:
