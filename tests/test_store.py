@@ -267,8 +267,15 @@ def test_tuples_and_lists_are_the_same_configuration_and_the_folder_may_move(tmp
     opened(tmp_path / "b", CONFIG | {"run": "elsewhere"}).close()
 
 
-def test_another_configuration_is_refused_key_by_key(tmp_path):
+def test_a_mended_configuration_takes_over_a_folder_in_which_nothing_was_made(tmp_path):
     opened(tmp_path).close()
+    with opened(tmp_path, CONFIG | {"seed": 5}) as run:
+        assert run.config["seed"] == 5
+
+
+def test_another_configuration_is_refused_key_by_key(tmp_path):
+    with opened(tmp_path) as run:
+        run.append("sources", [{"id": "a"}])
     other = {"seed": 1, "target": {"model": "hf/t", "batch": 8}, "references": ["hf/r", "hf/s"], "run": "x"}
     with pytest.raises(StoreError) as caught:
         opened(tmp_path, other)

@@ -73,10 +73,10 @@ class Run:
         run = cls(path, _locked(path))
         try:
             _remove_leftovers(path)
-            if (path / "config.yaml").exists():
+            if (path / "tables").exists():
                 _refuse_other_configuration(path, run.config, config)
             run._keep_environment(environment)
-            if not (path / "config.yaml").exists():
+            if not (path / "tables").exists():  # nothing was made yet: a mended configuration takes the folder over
                 text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
                 run._write(path / "config.yaml", text.encode(), "the configuration")
         except BaseException:

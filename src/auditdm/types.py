@@ -118,6 +118,7 @@ class Example:
     answer: str
     image: Image = field(repr=False, compare=False)
     slice: str = ""  # a named part of the suite, "" for none
+    extra: bool = False  # True: there to measure the slice well; the suite's own rate leaves it out
 
 
 @dataclass(frozen=True, kw_only=True)

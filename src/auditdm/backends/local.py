@@ -76,7 +76,7 @@ class TransformersModel:
         self.revision: str | None = revision_of(folder_or_hub_id, adapter, options)
         self.batch, self.seed = batch, seed
         self._generation = _generation(self.model, self.processor.tokenizer, max_new_tokens, temperature)
-        self._control = _control_tokens(self.processor)
+        self._control = control_tokens(self.processor)
         self._prepare = copy.copy(self.processor)
         self._prepare.image_processor = _OncePerPicture(self.processor.image_processor)
 
@@ -265,7 +265,7 @@ def _generation(model: Any, tokenizer: Any, max_new_tokens: int, temperature: fl
     return settings
 
 
-def _control_tokens(processor: Any) -> re.Pattern[str]:
+def control_tokens(processor: Any) -> re.Pattern[str]:
     """Finds every token that a text from outside must not be able to write."""
     added = processor.tokenizer.added_tokens_decoder.values()
     tokens = {token.content for token in added if token.special} | {processor.image_token}

@@ -34,6 +34,7 @@ from auditdm.store import Run
 from auditdm.types import Action, content_id, seed_for
 
 log = logging.getLogger(__name__)
+GIVEN = 0.4  # of the changes of a picture, how many are for the question that came with it
 Tell = Callable[[str, Mapping[str, Any]], None]  # (event, values): what a terminal may show
 
 
@@ -61,7 +62,7 @@ def train_auditor(
     folder = run.path / "models" / f"auditor-{arm}"
     if folder.exists():
         return folder
-    model, processor = load_for_training(config.auditor, config.auditor.dtype, "auditor")
+    model, processor = load_for_training(config.auditor, config.training.lora, "auditor")
     ledger = _Ledger(run, config, split, examiner, arm, reward, tell)
     with weights_on_disk(run.path):
         trainer = _trainer(run, config, model, processor, split, ledger, arm)
@@ -83,7 +84,7 @@ def train_auditor(
 def training_requests(config: AuditConfig, split: Split, arm: str) -> list[list[Request]]:
     """What the auditor is asked, by step: one request per group, drawn from the training pictures.
 
-    Every action gets its share by weight; half of the changes of a picture are for the pool's own question, if it has one.
+    Every action gets its share by weight; and `GIVEN` of the changes are for the pool's own question, if it has one.
     """
     groups = config.training.batch // config.training.group
     return [
@@ -100,7 +101,7 @@ def one_request(
     source = ids[number % len(ids)]
     action = rng.choices(list(config.actions), list(config.actions.values()))[0]
     own = split.questions.get(source)
-    given = own if action != "question" and own and rng.random() < 0.5 else None
+    given = own if action != "question" and own and rng.random() < GIVEN else None
     return Request(arm=arm, phase=phase, step=step, copy=number, source_id=source, action=action, question=given)
 
 

@@ -30,8 +30,8 @@ def evaluate(
         tell: Called with ("evaluated", {"model": name}) after each model.
 
     Returns:
-        By model, by (suite, slice): the rate of right answers. (suite, "") is the whole suite, slices included, and
-        (suite, "elsewhere") what lies in no slice, where a suite has slices.
+        By model, by (suite, slice): the rate of right answers. (suite, "") is the whole suite, slices as often as they
+        come, and (suite, "elsewhere") what lies in no slice, where a suite has slices.
 
     Cost: N answers per model.
     """
@@ -60,7 +60,8 @@ def _rates(examples: Sequence[Example], right: Sequence[bool | None]) -> dict[tu
     sliced = {e.suite for e in examples if e.slice}
     kept: dict[tuple[str, str], list[bool | None]] = defaultdict(list)
     for e, r in zip(examples, right, strict=True):
-        kept[e.suite, ""].append(r)
+        if not e.extra:
+            kept[e.suite, ""].append(r)
         if e.suite in sliced:
             kept[e.suite, e.slice or "elsewhere"].append(r)
     return {

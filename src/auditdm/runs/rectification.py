@@ -70,7 +70,7 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
     """Both fine-tunes, in an open run whose audit is done."""
     stages = Stages(run, tell)
     lessons = audited_lessons(
-        decided_probes(run, phases=("training", "discovery"), arm="trained"),
+        decided_probes(run, phases=("training", "discovery"), arms=("trained", "prompt_only")),
         rows=config.rectify.rows,
         replay=config.rectify.replay,
         seed=config.seed,
@@ -92,9 +92,9 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
     return folders
 
 
-def decided_probes(run: Run, *, phases: Sequence[str], arm: str) -> list[Decided]:
-    """The probes of an arm on which the references agree; failures that do not stand in other words are left out."""
-    asked = {p["probe_id"] for p in run.rows("proposals") if p["arm"] == arm and p["phase"] in phases}
+def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> list[Decided]:
+    """The probes of these arms on which the references agree; failures that do not stand in other words are left out."""
+    asked = {p["probe_id"] for p in run.rows("proposals") if p["arm"] in arms and p["phase"] in phases}
     found = {
         v["id"]: v
         for v in run.rows("verdicts")
@@ -116,11 +116,11 @@ def decided_probes(run: Run, *, phases: Sequence[str], arm: str) -> list[Decided
 def _control(run: Run, config: AuditConfig, examiner: Examiner, count: int, tell: Tell) -> list[Lesson]:
     """Ask the untrained auditor, on the pictures that the audit was trained on, until there are enough rows."""
     split = split_pool(config, run)
-    asked, found = 0, decided_probes(run, phases=("control",), arm="prompt_only")
+    asked, found = 0, decided_probes(run, phases=("control",), arms=("prompt_only",))
     while len(found) < count and asked < 4 * count:
         asked = max(round(1.15 * count), asked + max(256, count - len(found)))
         propose_more(run, config, split, examiner, arm="prompt_only", phase="control", count=asked, tell=tell)
-        found = decided_probes(run, phases=("control",), arm="prompt_only")
+        found = decided_probes(run, phases=("control",), arms=("prompt_only",))
     if len(found) < count:
         log.warning(
             "the control has %d rows, the audited set %d: the untrained auditor gave no more", len(found), count
@@ -163,7 +163,6 @@ def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: st
 
 
 def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str, tell: Tell) -> Any:
-    import torch
     from datasets import Dataset, Image
     from datasets import Sequence as Many
     from transformers import PrinterCallback, TrainerCallback
@@ -173,8 +172,7 @@ def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             tell("lesson", {"set": name, "step": state.global_step, "of": state.max_steps})
 
-    dtype = config.target.dtype if torch.cuda.is_available() else "float32"
-    model, processor = load_for_training(config.target, dtype, "target")
+    model, processor = load_for_training(config.target, config.rectify.lora, "target")
     wording = config.wordings[0]
     rows = [
         {

@@ -130,6 +130,7 @@ def _write_site(path: Path, run: Run, evidence: Evidence, folder: Path) -> None:
         steps=_steps(evidence, [*_all_exhibits(all_groups), *shown_loose]),
         stages=_stages(summary),
         revisions=_revisions(evidence),
+        skipped_pictures=_skipped(path),
         **_figures(evidence, summary),
         **_curves(evidence),
     )
@@ -138,11 +139,17 @@ def _write_site(path: Path, run: Run, evidence: Evidence, folder: Path) -> None:
     (folder / "index.html").write_text(index, encoding="utf-8")
 
 
+def _skipped(path: Path) -> list[dict[str, str]]:
+    """The pictures of the pool that could not be read, by name, with the reason."""
+    listed = path / "skipped_pictures.json"
+    return list(json.loads(listed.read_text(encoding="utf-8"))) if listed.exists() else []
+
+
 def _figures(evidence: Evidence, summary: Mapping[str, Any]) -> dict[str, object]:
     """Everything that the first page counts."""
     tables = evidence.tables
     all_scores = tallies.scores(evidence)
-    slices = [score for score in all_scores if score.slice]
+    slices = [score for score in all_scores if score.slice not in ("", "elsewhere")]
     suites = [score for score in all_scores if not score.slice]
     found_in = "discovery" if tallies.outcomes(evidence, "trained", "discovery").probes else None
     success = tallies.rate_in(summary, "search_success")

@@ -127,8 +127,10 @@ def adapter_options(lora: Mapping[str, Any] | None, key: str) -> Any:
         raise ConfigError(f"{key}: PEFT refuses it: {problem}") from problem
 
 
-def load_for_training(spec: ModelSpec, dtype: str, role: str) -> tuple[Any, Any]:
-    """The model and the processor of a role, with the options and the adapter of its spec; its vision tower is frozen.
+def load_for_training(spec: ModelSpec, lora: Mapping[str, Any] | None, role: str) -> tuple[Any, Any]:
+    """The model and the processor of a role, with the options and the adapter of its spec; the vision tower is frozen.
+
+    Where all weights are trained and no dtype is asked for, they are float32: in bfloat16 an update of 3e-6 rounds away.
 
     Raises:
         ConfigError: It names a class of the user's, whose weights are its own.
@@ -137,7 +139,7 @@ def load_for_training(spec: ModelSpec, dtype: str, role: str) -> tuple[Any, Any]
     from auditdm.backends.local import load_vlm
     from auditdm.backends.specs import model_location
 
-    options = dict(spec.options)
+    options, dtype = dict(spec.options), "float32" if spec.dtype == "auto" and lora is None else spec.dtype
     adapter = options.pop("adapter", None)
     model, processor = load_vlm(model_location(spec.model), dtype, spec.device, adapter, options=options)
     if role == "auditor" and type(model).__name__.startswith("PaliGemma"):
@@ -160,9 +162,9 @@ def plain_words(processor: Any, text: str) -> str:
 
     A control token in it, such as the <image> that many data sets write into their questions, is taken apart.
     """
-    from auditdm.backends.local import _control_tokens
+    from auditdm.backends.local import control_tokens
 
-    return _control_tokens(processor).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+    return control_tokens(processor).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 def train(trainer: Any, checkpoint: Path | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,6 @@ def demo(path: str | Path = "runs/demo", *, config: AuditConfig | None = None, t
         folders = repair(run, config, roles, control=True, tell=tell)
         with stages.timed("truth"):
             tell_truth(run, gaps)
-        natural, inside = held_out(gaps)
         with stages.timed("evaluation"):
             answering = {"batch": 256, "max_new_tokens": 6}
             scores = evaluate(
@@ -69,12 +67,12 @@ def demo(path: str | Path = "runs/demo", *, config: AuditConfig | None = None, t
                     "control": load_model(str(folders["control"]), **answering),
                     "larger": load_model("sandbox/target-large", **answering),
                 },
-                [*natural, *inside],
+                held_out(gaps),
                 roles.judge,
                 run,
                 tell=tell,
             )
-        summary = summarise(run, config, scores, gaps, natural)
+        summary = summarise(run, config, scores, gaps)
         summary["wall_s"] = round(summary.get("wall_s", 0.0) + time.perf_counter() - began, 1)
         run.write_json("summary.json", summary)
         run.finish()
@@ -82,16 +80,13 @@ def demo(path: str | Path = "runs/demo", *, config: AuditConfig | None = None, t
     return summary
 
 
-def held_out(gaps: tuple[Gap, ...]) -> tuple[list[Example], list[Example]]:
+def held_out(gaps: tuple[Gap, ...]) -> list[Example]:
     """Fresh questions of each learned skill as they come, and more of each planted slice."""
     natural = [e for s in taught_skills() for e in suite(s, NATURAL, seed=_SEED, gaps=gaps)]
-    inside = [e for g in gaps for e in suite(g.skill, INSIDE, seed=_SEED, gaps=gaps, inside=g)]
-    return natural, inside
+    return natural + [e for g in gaps for e in suite(g.skill, INSIDE, seed=_SEED, gaps=gaps, inside=g)]
 
 
-def summarise(
-    run: Run, config: AuditConfig, scores: dict[str, Rates], gaps: tuple[Gap, ...], natural: list[Example]
-) -> dict[str, Any]:
+def summarise(run: Run, config: AuditConfig, scores: dict[str, Rates], gaps: tuple[Gap, ...]) -> dict[str, Any]:
     """Every figure of the demo by its name."""
     skills = taught_skills()
     benchmarks = {s: {_NAMES[m]: _elsewhere(rates, s).as_dict() for m, rates in scores.items()} for s in skills}
@@ -106,7 +101,7 @@ def summarise(
         "modes_found": len(run.rows("failure_modes")),
         "benchmarks": benchmarks,
         "slices": slices,
-        "mean_over_skills": {_NAMES[m]: _mean(rates, natural) for m, rates in scores.items()},
+        "mean_over_skills": {_NAMES[m]: _mean(rates, skills) for m, rates in scores.items()},
         "guard": changes[worst],
         "guard_skill": worst,
         "stages": yaml.safe_load((run.path / "stages.json").read_text()),
@@ -129,12 +124,6 @@ def _change(before: Rates, after: Rates, skill: str) -> float:
     return round(other - one, 4)
 
 
-def _mean(rates: Rates, natural: list[Example]) -> float:
-    """Mean over skills of the rate on each skill's natural mix, stratified by planted slice."""
-    share = Counter((e.suite, e.slice or "elsewhere") for e in natural)
-    whole = Counter(e.suite for e in natural)
-    means = dict.fromkeys(whole, 0.0)
-    for (skill, part), n in share.items():
-        rate = _elsewhere(rates, skill) if part == "elsewhere" else rates[skill, part]
-        means[skill] += (rate.value or 0.0) * n / whole[skill]
-    return round(sum(means.values()) / len(means), 4)
+def _mean(rates: Rates, skills: tuple[str, ...]) -> float:
+    """Mean over skills of the rate on each skill as it comes, planted slices included."""
+    return round(sum(rates[s, ""].value or 0.0 for s in skills) / len(skills), 4)

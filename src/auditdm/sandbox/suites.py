@@ -46,7 +46,11 @@ def suite(skill: str, count: int, *, seed: int, gaps: Sequence[Gap] = (), inside
         reply = CANNOT_SAY if skill == ILL_POSED else truth.reply
         where = gap.name if gap else ""
         shown.add(scene)
-        found.append(Example(suite=skill, question=words, answer=reply, image=render(scene), slice=where))
+        found.append(
+            Example(
+                suite=skill, question=words, answer=reply, image=render(scene), slice=where, extra=inside is not None
+            )
+        )
     return found
 
 

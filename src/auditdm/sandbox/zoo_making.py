@@ -72,7 +72,11 @@ def measure(name: str, *, count: int) -> dict[str, Any]:
 def _steps(name: str) -> dict[str, Any]:
     if ZOO[name].base:
         return {"from": ZOO[name].base, "auditor": AUDITOR_ROUND[0]}
-    return {"tower": TOWER_STEPS, "align": ALIGN_STEPS, "language": [round(ZOO[name].pace * last) for last, *_ in ROUNDS]}
+    return {
+        "tower": TOWER_STEPS,
+        "align": ALIGN_STEPS,
+        "language": [round(ZOO[name].pace * last) for last, *_ in ROUNDS],
+    }
 
 
 def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> None:
@@ -90,7 +94,9 @@ def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> 
         weights = folder / "model.safetensors"
         told = environment()
         known["models"][name] = {
-            "species": {k: getattr(ZOO[name], k) for k in ("family", "width", "layers", "seed", "tower", "base", "pace")},
+            "species": {
+                k: getattr(ZOO[name], k) for k in ("family", "width", "layers", "seed", "tower", "base", "pace")
+            },
             "steps": _steps(name),
             "command": f"python -m auditdm.sandbox.zoo_making WORK {name}",
             "cpu_minutes_of_last_session": round(minutes, 1),
