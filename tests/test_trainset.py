@@ -59,6 +59,19 @@ def test_the_cap_and_the_replay(rows, replay, failures, replayed):
         assert ("Birds?", "two") in kinds(lessons[failures:])  # agreements take turns too
 
 
+def test_modes_take_turns_and_a_rare_one_may_stand_several_times():
+    # mode m has 50 failures, mode r has 3 that may stand twice: 12 rows are 6 of m and 3 + 3 of r
+    from dataclasses import replace
+
+    often, rare = [replace(d, mode="m") for d in OFTEN], [replace(d, mode="r") for d in RARE]
+    lessons = audited_lessons([*often, *rare], rows=12, replay=0, seed=1, repeats=2)
+    assert Counter(x.question for x in lessons) == {"Dogs?": 6, "Cats?": 6}
+    assert Counter((x.probe_id, x.copy) for x in lessons if x.question == "Cats?") == {
+        (d.probe_id, copy): 1 for d in RARE for copy in (0, 1)
+    }
+    assert len(audited_lessons(OFTEN, rows=None, replay=0, seed=1, repeats=9)) == 50  # of no mode: once
+
+
 def test_no_failure_no_lesson():
     assert audited_lessons([], rows=None, replay=1.0, seed=0) == []
     assert audited_lessons(PASSED, rows=None, replay=1.0, seed=0) == []

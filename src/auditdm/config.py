@@ -99,8 +99,9 @@ class RectifyConfig(_Section):
     """How the target is repaired from what was found."""
 
     lora: dict[str, Any] | None = None  # handed through to peft.LoraConfig; None: all weights are trained
-    rows: int | None = Field(default=None, ge=1)  # at most so many failures; None: all
+    rows: int | None = Field(default=None, ge=1)  # so many failures, if there are; None: all, repeats included
     replay: float = Field(default=1.0, ge=0.0)  # agreements replayed per failure, against forgetting
+    repeats: int = Field(default=4, ge=1)  # how often a failure of a rare mode may stand in the training set
     options: dict[str, Any] = Field(default_factory=dict)  # handed through to the trainer
 
 

@@ -85,7 +85,7 @@ class Archive:
         [0.1, 0.1, 1.0]
     """
 
-    def __init__(self, *, memory: int = 768, alike: float = 0.5, saturation: float = 0.25, floor: float = 0.3) -> None:
+    def __init__(self, *, memory: int = 768, alike: float = 0.5, saturation: float = 0.3, floor: float = 0.5) -> None:
         """Start empty.
 
         Args:

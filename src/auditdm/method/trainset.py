@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from auditdm.types import seed_for
 
@@ -24,6 +26,7 @@ class Lesson:
     question: str
     answer: str
     origin: Literal["failure", "replay", "random"]
+    copy: int = 0  # counts from 0 how often the same probe stood before it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +38,26 @@ class Decided:
     question: str
     consensus: str
     failed: bool
+    mode: str | None = None  # the group of failures it belongs to
+    target_answer: str = ""  # what the target said
 
 
-def audited_lessons(decided: Sequence[Decided], *, rows: int | None, replay: float, seed: int) -> list[Lesson]:
+def audited_lessons(
+    decided: Sequence[Decided], *, rows: int | None, replay: float, seed: int, repeats: int = 1
+) -> list[Lesson]:
     """Turn failures into lessons, and add `replay` agreements for each.
 
-    Kinds (same question, same label) take turns, so that what the auditor asked a thousand times does not crowd out what
-    it asked ten times.
+    Failure modes take turns (failures of no mode by question and label), so that what the auditor asked a thousand times
+    does not crowd out what it asked ten times.
 
     Args:
         decided: Failures and agreements, each probe once, in any order.
         rows: At most so many failures; None: all.
-        replay: Agreements per failure, rounded to whole ones; no more than there are.
-        seed: Of the order within a kind and among kinds.
+        replay: Agreements per failure, rounded to whole ones; no more than there are. The first for each failure is
+            one where the target's wrong answer is right, to a question much like it: a target that learns to say purple
+            has to keep saying blue of what is blue. The others take turns by question and label.
+        seed: Of the order within a mode and among modes.
+        repeats: How often a failure of a mode may stand in the set, when its mode has no other and there is room.
 
     Returns:
         Failures, then agreements; every label is the references' consensus. Without failures nothing is replayed.
@@ -60,9 +70,12 @@ def audited_lessons(decided: Sequence[Decided], *, rows: int | None, replay: flo
         >>> sorted(lesson.question for lesson in audited_lessons([*often, rare], rows=2, replay=0, seed=0))
         ['Cats?', 'Dogs?']
     """
-    failures = _in_turns([d for d in decided if d.failed], seed)[:rows]
-    agreements = _in_turns([d for d in decided if not d.failed], seed)[: round(replay * len(failures))]
-    return [_lesson(d, "failure") for d in failures] + [_lesson(d, "replay") for d in agreements]
+    failures = _in_turns([d for d in decided if d.failed], seed, repeats)[:rows]
+    passed = [d for d, _ in _in_turns([d for d in decided if not d.failed], seed, 1)]
+    near = _nearest([d for d, _ in failures][: round(replay * len(failures))], passed)
+    others = [d for d in passed if d not in near]
+    replayed = [*near, *others][: round(replay * len(failures))]
+    return [_lesson(d, "failure", n) for d, n in failures] + [_lesson(d, "replay") for d in replayed]
 
 
 def control_lessons(decided: Sequence[Decided], count: int, *, seed: int) -> list[Lesson]:
@@ -88,15 +101,54 @@ def control_lessons(decided: Sequence[Decided], count: int, *, seed: int) -> lis
     return [_lesson(d, "random") for d in drawn[:count]]
 
 
-def _in_turns(decided: Sequence[Decided], seed: int) -> list[Decided]:
-    kinds: dict[tuple[str, str], list[Decided]] = defaultdict(list)
+def _in_turns(decided: Sequence[Decided], seed: int, repeats: int) -> list[tuple[Decided, int]]:
+    """Each with the number of times that it stood before: of every kind the first, then the second..."""
+    kinds: dict[tuple[str, ...], list[Decided]] = defaultdict(list)
     drawn = sorted(decided, key=lambda d: d.probe_id)
     random.Random(seed_for(seed, "lessons")).shuffle(drawn)
     for d in drawn:
-        kinds[d.question, d.consensus].append(d)
-    turns = [(n, d) for kind in kinds.values() for n, d in enumerate(kind)]
-    return [d for _, d in sorted(turns, key=lambda turn: turn[0])]
+        kinds[(d.mode,) if d.mode else (d.question, d.consensus)].append(d)
+    turns = [
+        (copy * len(kind) + n, d, copy)
+        for kind in kinds.values()
+        for n, d in enumerate(kind)
+        for copy in range(repeats if d.mode else 1)
+    ]
+    return [(d, copy) for _, d, copy in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _lesson(d: Decided, origin: Literal["failure", "replay", "random"]) -> Lesson:
-    return Lesson(probe_id=d.probe_id, picture_id=d.picture_id, question=d.question, answer=d.consensus, origin=origin)
+def _nearest(failures: Sequence[Decided], passed: Sequence[Decided]) -> dict[Decided, None]:
+    """For each failure an agreement, not taken yet, on what the target said wrongly, whose question shares most words.
+
+    Cost: failures x agreements x words multiplications.
+    """
+    if not failures or not passed:
+        return {}
+    index = {w: n for n, w in enumerate(sorted({w for d in (*failures, *passed) for w in d.question.split()}))}
+    of_passed = _table(passed, index)
+    sizes, taken = of_passed.sum(1), np.zeros(len(passed), bool)
+    found: dict[Decided, None] = {}
+    agreed = np.array([d.consensus for d in passed])
+    for failure, words in zip(failures, _table(failures, index), strict=True):
+        if taken.all():
+            break
+        shared = of_passed @ words
+        alike = shared / (sizes + words.sum() - shared) + (agreed == failure.target_answer)
+        alike[taken] = -1.0
+        best = int(alike.argmax())
+        taken[best] = True
+        found[passed[best]] = None
+    return found
+
+
+def _table(decided: Sequence[Decided], index: Mapping[str, int]) -> Any:
+    table = np.zeros((len(decided), len(index)), np.float32)
+    for row, d in enumerate(decided):
+        table[row, [index[w] for w in d.question.split()]] = 1.0
+    return table
+
+
+def _lesson(d: Decided, origin: Literal["failure", "replay", "random"], copy: int = 0) -> Lesson:
+    return Lesson(
+        probe_id=d.probe_id, picture_id=d.picture_id, question=d.question, answer=d.consensus, origin=origin, copy=copy
+    )

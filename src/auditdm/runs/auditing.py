@@ -137,9 +137,9 @@ def _propose(
 
 
 def group(run: Run) -> None:
-    """Group every failure of the run, from training and discovery, into modes, next to the agreements."""
+    """Group every failure of the trained auditor and of the untrained one into modes, next to the agreements."""
     decided = {r["id"]: r for r in run.rows("verdicts") if r["outcome"] in ("failure", "agreement")}
-    arms = {p["probe_id"] for p in run.rows("proposals") if p["arm"] == "trained"}
+    arms = {p["probe_id"] for p in run.rows("proposals") if p["arm"] in ("trained", "prompt_only")}
     measured = [
         Measured(
             probe_id=p["id"],

@@ -73,6 +73,7 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
         decided_probes(run, phases=("training", "discovery"), arms=("trained", "prompt_only")),
         rows=config.rectify.rows,
         replay=config.rectify.replay,
+        repeats=config.rectify.repeats,
         seed=config.seed,
     )
     if not any(x.origin == "failure" for x in lessons):
@@ -100,6 +101,7 @@ def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> l
         for v in run.rows("verdicts")
         if v["outcome"] == "agreement" or (v["outcome"] == "failure" and v["self_consistent"])
     }
+    modes = {i: m["id"] for m in run.rows("failure_modes") for i in m["probe_ids"]}
     return [
         Decided(
             probe_id=p["id"],
@@ -107,6 +109,8 @@ def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> l
             question=p["question"],
             consensus=found[p["id"]]["consensus"],
             failed=found[p["id"]]["outcome"] == "failure",
+            mode=modes.get(p["id"]),
+            target_answer=found[p["id"]]["target_answer"] or "",
         )
         for p in run.rows("probes")
         if p["id"] in asked and p["id"] in found
@@ -131,7 +135,7 @@ def _control(run: Run, config: AuditConfig, examiner: Examiner, count: int, tell
 def _write(run: Run, name: Set, lessons: Sequence[Lesson]) -> None:
     references = "consensus of the references"
     run.append("trainset", [
-        {"id": content_id(name, x.probe_id), "set": name, "probe_id": x.probe_id, "picture_id": x.picture_id,
+        {"id": content_id(name, x.probe_id, str(x.copy)), "set": name, "probe_id": x.probe_id, "picture_id": x.picture_id,
          "question": x.question, "answer": x.answer, "origin": x.origin, "label_from": references}
         for x in lessons
     ])  # fmt: skip

@@ -104,6 +104,7 @@ def _of_arm(
     wrong = [i for i in agreed if _consensus_is_wrong(verdicts[i], truths[i])]
     measured = len(proposals) - void
     kinds = Counter(p["action"] for p in proposals if p["probe_id"] in set(true))
+    pairings = Counter(_pairing(p) for p in proposals if p["probe_id"] in set(true))
     slices = Counter(truths[i]["gap"] for i in true if truths[i]["gap"])
     return {
         "search_success": Rate(len(true), measured, void).as_dict(),
@@ -112,9 +113,16 @@ def _of_arm(
         "true_failure_precision": Rate(len(true), len(hits), 0).as_dict(),
         "false_consensus": Rate(len(wrong), len(agreed), 0).as_dict(),
         "true_failures_by_kind": dict(kinds),
+        "true_failures_by_pairing": dict(pairings),
         "true_failures_by_slice": dict(slices.most_common()),
         "distinct_questions_of_true_failures": len(set(true)),
     }
+
+
+def _pairing(proposal: Mapping[str, Any]) -> str:
+    if proposal["action"] == "question":
+        return "Q*,I"
+    return "Q,I*" if proposal["given_question"] else "Q*,I*"
 
 
 def _is_hit(verdict: Mapping[str, Any]) -> bool:

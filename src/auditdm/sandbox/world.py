@@ -120,3 +120,15 @@ def random_scene(rng: random.Random, *, least: int = 1) -> Scene:
     cells = rng.sample(CELLS, count)
     things = [random_thing(rng, c, n) for c, n in zip(cells, nouns, strict=True)]
     return Scene(tuple(sorted(things, key=lambda t: t.cell)))
+
+
+def scene_of_signs(rng: random.Random) -> Scene:
+    """2 to 6 things, at least two of them signs, often of one kind: rare in `random_scene`, but an auditor can ask for it."""
+    count = rng.randint(2, 6)
+    signs = rng.randint(2, min(4, count))
+    kind = rng.choice(SIGNS)
+    nouns: list[str | None] = [kind if rng.random() < 0.6 else rng.choice(SIGNS) for _ in range(signs)]
+    nouns += [None] * (count - signs)
+    cells = rng.sample(CELLS, count)
+    things = [random_thing(rng, c, n) for c, n in zip(cells, nouns, strict=True)]
+    return Scene(tuple(sorted(things, key=lambda t: t.cell)))

@@ -7,7 +7,6 @@ import json
 import logging
 import platform
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,13 +29,21 @@ LEARNED = 0.95
 ORDER = ("reference-1", "target-small", "reference-2", "reference-3", "target-large", "auditor")
 
 
-def ship(name: str, work: Path) -> Path:
+def ship(name: str, model: Any, processor: Any) -> Path:
     """Save a trained model in half precision where the package finds it."""
-    model, processor = train(name, work)  # everything is there already: this only loads it
     folder = zoo_folder() / name
     model.half().save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def minutes(notes: Path) -> float:
+    """Wall minutes that a training took by its own notes, sessions added up."""
+    spent, before = 0.0, 0.0
+    for row in map(json.loads, notes.read_text().splitlines()):
+        now = row.get("seconds", 0.0)
+        spent, before = spent + (before if now < before else 0.0), now
+    return round((spent + before) / 60, 1)
 
 
 def held_out(name: str, count: int) -> list[Example]:
@@ -75,7 +82,7 @@ def _steps(name: str) -> dict[str, Any]:
     return {
         "tower": TOWER_STEPS,
         "align": ALIGN_STEPS,
-        "language": [round(ZOO[name].pace * last) for last, *_ in ROUNDS],
+        "language": [round(ZOO[name].pace * last) for last, *_ in ROUNDS[: ZOO[name].rounds]],
     }
 
 
@@ -86,20 +93,18 @@ def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> 
     """
     path = zoo_folder() / "manifest.json"
     for name in names:
-        began = time.perf_counter()
-        train(name, work)
-        minutes = (time.perf_counter() - began) / 60
-        folder = ship(name, work)
+        folder = ship(name, *train(name, work))
         known = json.loads(path.read_text()) if path.exists() else {"models": {}}
         weights = folder / "model.safetensors"
         told = environment()
         known["models"][name] = {
             "species": {
-                k: getattr(ZOO[name], k) for k in ("family", "width", "layers", "seed", "tower", "base", "pace")
+                k: getattr(ZOO[name], k)
+                for k in ("family", "width", "layers", "seed", "tower", "base", "pace", "rounds")
             },
             "steps": _steps(name),
             "command": f"python -m auditdm.sandbox.zoo_making WORK {name}",
-            "cpu_minutes_of_last_session": round(minutes, 1),
+            "minutes_on_one_thread": minutes(work / f"{name}.jsonl"),
             "hardware": {k: told.get(k) for k in ("cpu", "platform", "python")} | {"machine": platform.machine()},
             "torch": torch.__version__,
             "megabytes": round(weights.stat().st_size / 1e6, 2),

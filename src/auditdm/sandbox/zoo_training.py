@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ from auditdm.sandbox.world import (
     Thing,
     random_scene,
     random_thing,
+    scene_of_signs,
 )
 from auditdm.sandbox.zoo import ZOO
 
@@ -181,10 +183,11 @@ class Pictures:
     features: Tensor  # (N, P, D) float16: the projector's input
 
 
-def look_at(model: Any, *, count: int, seed: int) -> Pictures:
-    """Show the tower `count` random scenes. Cost: about 1 ms and 5 KiB a scene."""
+def look_at(model: Any, *, count: int, seed: int, signs: float = 0.0) -> Pictures:
+    """Show the tower `count` random scenes, a share of them full of signs. Cost: about 1 ms and 5 KiB a scene."""
     rng = random.Random(seed)
-    scenes, kept = [random_scene(rng) for _ in range(count)], []
+    scenes = [scene_of_signs(rng) if rng.random() < signs else random_scene(rng) for _ in range(count)]
+    kept = []
     with torch.inference_mode(), _listening(families.projector_of(model)) as heard:
         for at in range(0, count, 256):
             pixels = _pixels(np.stack([np.asarray(render(s)) for s in scenes[at : at + 256]]))
@@ -438,10 +441,11 @@ def train_language_model(
 # ---------------------------------------------------------------- one model, start to end
 
 TOWER_STEPS, ALIGN_STEPS = 600, 800
-ROUNDS = (
+ROUNDS = (  # last step, learning rate, odds of the skills, share of ill-posed questions
     (10_000, 1.5e-3, WEIGHTS, 0.14),
     (14_000, 1.0e-3, SLOW_SKILLS, 0.2),
-)  # last step, rate, odds, share of ill-posed
+    (16_500, 1.0e-3, SLOW_SKILLS, 0.3),  # half of its scenes are full of signs
+)
 AUDITOR_ROUND = (5_000, 1e-3)
 BATCH, PACKED = 8, 8  # pictures a step, questions a picture
 
@@ -465,12 +469,16 @@ def train(name: str, work: Path) -> Any:
             save=saved_tower,
         )
     families.tower_of(model).load_state_dict(torch.load(saved_tower, weights_only=True))
+    checkpoint = work / f"{name}.ckpt"
+    end = AUDITOR_ROUND[0] if species.base else round(species.pace * ROUNDS[species.rounds - 1][0])
+    if checkpoint.exists() and (saved := torch.load(checkpoint, weights_only=True))["step"] >= end:
+        model.load_state_dict(saved["model"])
+        return model, processor
     if species.base:
-        base = torch.load(work / f"{species.base}.ckpt", weights_only=True)["model"]
+        base = torch.load(work / f"{species.base}.round2.ckpt", weights_only=True)["model"]
         model.load_state_dict(base)
     pictures = look_at(model, count=40_000 if not species.base else 20_000, seed=species.seed)
     packer = Packer(model, processor)
-    checkpoint = work / f"{name}.ckpt"
     if not species.base and not checkpoint.exists():
         _enlarge(families.language_model_of(model))
         error = align(model, packer.words, pictures, steps=ALIGN_STEPS, seed=species.seed)
@@ -490,7 +498,9 @@ def train(name: str, work: Path) -> Any:
         )
         return model, processor
     first = 0
-    for usual, rate, weights, ill_posed in ROUNDS:
+    for number, (usual, rate, weights, ill_posed) in enumerate(ROUNDS[: species.rounds], start=1):
+        if number == 3:
+            pictures = look_at(model, count=40_000, seed=species.seed + 1000, signs=0.5)
         last = round(species.pace * usual)
         lesson = Lesson(species.gaps, tuple(weights.items()), ill_posed)
 
@@ -501,6 +511,8 @@ def train(name: str, work: Path) -> Any:
 
         train_language_model(model, packer, pictures, rows, first=first, last=last, learning_rate=rate, **told)
         first = last
+        if number == 2 and species.rounds > 2:
+            shutil.copyfile(checkpoint, work / f"{name}.round2.ckpt")
     return model, processor
 
 
