@@ -82,7 +82,7 @@ class Archive:
     Example:
         >>> archive = Archive()
         >>> archive.novelty([("How many dogs?", "two"), ("How many dogs?", "two"), ("What time is it?", "noon")])
-        [0.1, 0.1, 1.0]
+        [0.5, 0.5, 1.0]
     """
 
     def __init__(self, *, memory: int = 768, alike: float = 0.5, saturation: float = 0.3, floor: float = 0.5) -> None:
