@@ -47,8 +47,8 @@ def audited_lessons(
 ) -> list[Lesson]:
     """Turn failures into lessons, and add `replay` agreements for each.
 
-    Failure modes take turns (failures of no mode by question and label), so that what the auditor asked a thousand times
-    does not crowd out what it asked ten times.
+    Failures of a mode take turns by what the references said and what the target said instead (failures of no mode by
+    question and label), so that what the auditor asked a thousand times does not crowd out what it asked ten times.
 
     Args:
         decided: Failures and agreements, each probe once, in any order.
@@ -57,7 +57,7 @@ def audited_lessons(
             one where the target's wrong answer is right, to a question much like it: a target that learns to say purple
             has to keep saying blue of what is blue. The others take turns by question and label.
         seed: Of the order within a mode and among modes.
-        repeats: How often a failure of a mode may stand in the set, when its mode has no other and there is room.
+        repeats: How often a failure of a mode may stand in the set, when its kind has no other and there is room.
 
     Returns:
         Failures, then agreements; every label is the references' consensus. Without failures nothing is replayed.
@@ -107,7 +107,7 @@ def _in_turns(decided: Sequence[Decided], seed: int, repeats: int) -> list[tuple
     drawn = sorted(decided, key=lambda d: d.probe_id)
     random.Random(seed_for(seed, "lessons")).shuffle(drawn)
     for d in drawn:
-        kinds[(d.mode,) if d.mode else (d.question, d.consensus)].append(d)
+        kinds[(d.consensus, d.target_answer) if d.mode else (d.question, d.consensus, "")].append(d)
     turns = [
         (copy * len(kind) + n, d, copy)
         for kind in kinds.values()
