@@ -1,5 +1,6 @@
 import doctest
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -59,17 +60,27 @@ def test_the_cap_and_the_replay(rows, replay, failures, replayed):
         assert ("Birds?", "two") in kinds(lessons[failures:])  # agreements take turns too
 
 
-def test_modes_take_turns_and_a_rare_one_may_stand_several_times():
-    # mode m has 50 failures, mode r has 3 that may stand twice: 12 rows are 6 of m and 3 + 3 of r
-    from dataclasses import replace
-
-    often, rare = [replace(d, mode="m") for d in OFTEN], [replace(d, mode="r") for d in RARE]
+def test_confusions_take_turns_and_a_rare_one_may_stand_several_times():
+    # 50 times the target said one for two, 3 times it said four, and these may stand twice: 12 rows are 6 and 3 + 3
+    often = [replace(d, mode="m", target_answer="one") for d in OFTEN]
+    rare = [replace(d, mode="r", target_answer="four") for d in RARE]
     lessons = audited_lessons([*often, *rare], rows=12, replay=0, seed=1, repeats=2)
     assert Counter(x.question for x in lessons) == {"Dogs?": 6, "Cats?": 6}
     assert Counter((x.probe_id, x.copy) for x in lessons if x.question == "Cats?") == {
         (d.probe_id, copy): 1 for d in RARE for copy in (0, 1)
     }
     assert len(audited_lessons(OFTEN, rows=None, replay=0, seed=1, repeats=9)) == 50  # of no mode: once
+
+
+def test_the_first_replay_of_a_failure_is_where_its_wrong_answer_is_right():
+    failed = replace(decided(1, "What colour is the star ?", "purple"), target_answer="blue")
+    passed = [
+        decided(2, "What colour is the star ?", "red", failed=False),
+        decided(3, "What colour is the cross ?", "blue", failed=False),
+        decided(4, "How many dogs are there ?", "blue", failed=False),
+    ]
+    lessons = audited_lessons([failed, *passed], rows=None, replay=1.0, seed=0)
+    assert [(x.origin, x.probe_id[:4]) for x in lessons] == [("failure", "0001"), ("replay", "0003")]
 
 
 def test_no_failure_no_lesson():
