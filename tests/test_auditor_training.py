@@ -219,6 +219,9 @@ def command(config, folder, **variables):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{Path(__file__).parent}", **variables},
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a shell in the background ignores it, and so would we
     )
 
 

@@ -63,6 +63,9 @@ def started(*words, code="from auditdm.cli import main; main()", **variables):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path, **variables},
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a shell in the background ignores it, and so would we
     )
 
 
