@@ -139,7 +139,11 @@ def _propose(
 def group(run: Run) -> None:
     """Group every failure of the trained auditor and of the untrained one into modes, next to the agreements."""
     decided = {r["id"]: r for r in run.rows("verdicts") if r["outcome"] in ("failure", "agreement")}
-    arms = {p["probe_id"] for p in run.rows("proposals") if p["arm"] in ("trained", "prompt_only")}
+    audited = {
+        p["probe_id"]
+        for p in run.rows("proposals")
+        if p["arm"] in ("trained", "prompt_only") and p["phase"] in ("training", "discovery")
+    }
     measured = [
         Measured(
             probe_id=p["id"],
@@ -149,7 +153,7 @@ def group(run: Run) -> None:
             failed=decided[p["id"]]["outcome"] == "failure",
         )
         for p in run.rows("probes")
-        if p["id"] in decided and p["id"] in arms
+        if p["id"] in decided and p["id"] in audited
         and (decided[p["id"]]["outcome"] == "agreement" or decided[p["id"]]["self_consistent"])
     ]  # fmt: skip
     rows = [
