@@ -14,8 +14,8 @@ from auditdm.backends.specs import load_pool
 from auditdm.config import parse_config
 from auditdm.errors import AuditError, ConfigError, ModelError
 from auditdm.method.auditor import prompt_for
-from auditdm.runs.auditing import audit, auditor_of
-from auditdm.runs.auditor_training import training_requests
+from auditdm.runs.auditing import audit, auditor_of, promising_pictures
+from auditdm.runs.auditor_training import one_request, training_requests
 from auditdm.runs.pictures import split_pool
 from auditdm.runs.roles import fill_roles
 from auditdm.runs.trainer_options import last_checkpoint
@@ -198,6 +198,29 @@ def _split(config, run):
         ids, write_json, append = run.ids, staticmethod(lambda *_: None), staticmethod(lambda *_: None)
 
     return split_pool(config, Silent())
+
+
+def test_discovery_draws_the_pictures_of_the_pools_own_questions_by_what_they_promise(whole, pictures):
+    folder, _ = whole
+    config, run = parse_config(configured(pictures)), Run.read(folder)
+    split = _split(config, run)
+    weights = promising_pictures(run, split, split.discovery, "trained")
+    assert weights.keys() == set(split.discovery)  # each of these pictures has a question of its own
+    assert sum(weights.values()) == pytest.approx(1)
+    assert promising_pictures(run, split, split.discovery, "prompt_only") == {}  # it was never trained
+    chosen, others = split.discovery[0], split.discovery[1:]
+    only = {chosen: 1.0, **dict.fromkeys(others, 0.0)}
+    with_all, in_turn = (
+        [one_request(config, split, split.discovery, "trained", "discovery", 0, n, w) for n in range(200)]
+        for w in (only, {})
+    )
+    assert [r.action for r in with_all] == [r.action for r in in_turn]
+    for drawn, usual in zip(with_all, in_turn, strict=True):
+        if usual.question is None:
+            assert drawn == usual
+        else:
+            assert (drawn.source_id, drawn.question) == (chosen, split.questions[chosen])
+    assert {r.question is None for r in in_turn} == {True, False}
 
 
 def test_training_changes_the_weights_and_leaves_the_zoo_alone(whole):

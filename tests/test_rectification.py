@@ -32,7 +32,7 @@ def configured(target="sandbox/target-small", lora=None, **options):
         "compare": [],
         "training": {"steps": 0},
         "discovery": {"probes": 30},
-        "rectify": {"rows": ROWS // 2, "lora": lora, "options": OPTIONS | options},
+        "rectify": {"rows": ROWS // 2, "replay": 1, "per_mode": 4, "lora": lora, "options": OPTIONS | options},
     }
 
 
@@ -86,7 +86,7 @@ def test_a_fine_tune_moves_the_words_and_not_the_eyes(audited, tmp_path, lora):
     assert all(answer.text is not None for answer in model.generate([(fake_picture(), q) for q in QUESTIONS]))
 
     rows = Run.read(path).rows("trainset")
-    assert [row["origin"] for row in rows] == ["failure"] * (ROWS // 2)
+    assert [row["origin"] for row in rows] == ["failure"] * (ROWS // 2) + ["replay"] * (ROWS // 2)
     assert {row["answer"] for row in rows} == {"two"}
     assert {row["label_from"] for row in rows} == {"consensus of the references"}
     assert Run.read(path).finished
@@ -157,18 +157,18 @@ def test_a_fine_tune_that_was_stopped_ends_with_the_same_weights(audited, tmp_pa
     assert all((cut[key] == whole[key]).all() for key in whole)
 
 
-def test_the_control_has_as_many_rows_from_the_untrained_auditor(audited, tmp_path):
+def test_the_control_has_as_many_rows_from_what_nobody_audited(audited, tmp_path):
     path = audited(tmp_path, configured())
     folders = rectify(path)
     assert [folder.name for folder in folders.values()] == ["target-audited", "target-control"]
     run = Run.read(path)
     rows = run.rows("trainset")
     sets = {name: [row for row in rows if row["set"] == name] for name in ("audited", "control")}
-    assert len(sets["audited"]) == len(sets["control"]) == ROWS // 2
+    assert len(sets["audited"]) == len(sets["control"]) == ROWS
     assert {row["origin"] for row in sets["control"]} == {"random"}
-    asked = {p["probe_id"]: p for p in run.rows("proposals") if p["phase"] == "control"}
-    assert {row["probe_id"] for row in sets["control"]} <= set(asked)
-    assert {p["arm"] for p in asked.values()} == {"prompt_only"}
+    arms = {p["probe_id"]: p["arm"] for p in run.rows("proposals") if p["phase"] in ("control", "practice")}
+    assert {arms[row["probe_id"]] for row in sets["control"]} <= {"pool", "prompt_only"}
+    assert "prompt_only" in {arms[row["probe_id"]] for row in sets["control"]}  # the pool's own did not suffice
     assert picture_id(run.picture(sets["control"][0]["picture_id"])) == sets["control"][0]["picture_id"]
 
 
@@ -229,7 +229,7 @@ def test_a_full_disk_keeps_the_tables_and_the_same_command_goes_on(audited, tmp_
             rectify(path, control=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len(Run.read(path).rows("trainset")) == ROWS // 2
+    assert len(Run.read(path).rows("trainset")) == ROWS
     assert Path(rectify(path, control=False)["audited"]).is_dir()
 
 

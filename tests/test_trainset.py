@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditdm.method import trainset
-from auditdm.method.trainset import Decided, audited_lessons, control_lessons
+from auditdm.method.trainset import Decided, audited_lessons, control_lessons, practice
 
 
 def decided(n, question="Dogs?", consensus="two", failed=True):
@@ -60,10 +60,10 @@ def test_the_cap_and_the_replay(rows, replay, failures, replayed):
         assert ("Birds?", "two") in kinds(lessons[failures:])  # agreements take turns too
 
 
-def test_confusions_take_turns_and_a_rare_one_may_stand_several_times():
-    # 50 times the target said one for two, 3 times it said four, and these may stand twice: 12 rows are 6 and 3 + 3
+def test_labels_take_turns_and_a_rare_one_may_stand_several_times():
+    # 50 times the references said two, 3 times they said four, and these may stand twice: 12 rows are 6 and 3 + 3
     often = [replace(d, mode="m", target_answer="one") for d in OFTEN]
-    rare = [replace(d, mode="r", target_answer="four") for d in RARE]
+    rare = [replace(d, mode="r", consensus="four", target_answer="one") for d in RARE]
     lessons = audited_lessons([*often, *rare], rows=12, replay=0, seed=1, repeats=2)
     assert Counter(x.question for x in lessons) == {"Dogs?": 6, "Cats?": 6}
     assert Counter((x.probe_id, x.copy) for x in lessons if x.question == "Cats?") == {
@@ -81,6 +81,31 @@ def test_the_first_replay_of_a_failure_is_where_its_wrong_answer_is_right():
     ]
     lessons = audited_lessons([failed, *passed], rows=None, replay=1.0, seed=0)
     assert [(x.origin, x.probe_id[:4]) for x in lessons] == [("failure", "0001"), ("replay", "0003")]
+
+
+def test_three_in_ten_replays_are_near_and_the_rest_is_the_pools_own_before_anything_else():
+    failures = [replace(d, target_answer="blue") for d in OFTEN[:10]]
+    blue = [decided(500 + n, "Dogs?", "blue", failed=False) for n in range(30)]
+    own = [replace(decided(600 + n, f"Own {n}?", failed=False), own=True) for n in range(5)]
+    lessons = audited_lessons([*failures, *blue, *own, *PASSED], rows=None, replay=2.0, seed=0)
+    replayed = [x for x in lessons if x.origin == "replay"]
+    assert Counter(x.question[:3] for x in replayed[:6]) == {"Dog": 6}
+    assert {x.answer for x in replayed[:6]} == {"blue"}
+    assert {x.probe_id for x in replayed[6:11]} == {d.probe_id for d in own}
+    assert len(replayed) == 20
+
+
+POOL = {"a": "How many dogs?", "b": None, "c": "What colour is it?", "d": "How many cats?"}
+
+
+def test_practice_shows_every_picture_once_and_begins_where_the_pool_asks_alike():
+    pairs = list(practice(["How many dogs?", "Is it red?"], POOL, seed=3))
+    assert sorted(picture for picture, _ in pairs) == sorted(POOL)
+    assert pairs[0] == ("a", "How many dogs?")
+    assert {question for _, question in pairs} <= {"How many dogs?", "Is it red?"}
+    assert list(practice(["Is it red?", "How many dogs?"], dict(reversed(POOL.items())), seed=3)) == pairs
+    assert sorted(picture for picture, _ in practice(["Why?"], dict.fromkeys("abc"), seed=0)) == ["a", "b", "c"]
+    assert list(practice(["Why?"], {}, seed=0)) == []
 
 
 def test_no_failure_no_lesson():

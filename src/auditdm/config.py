@@ -92,6 +92,7 @@ class DiscoveryConfig(_Section):
     """How failures are looked for after training."""
 
     probes: int = Field(default=1000, ge=1)
+    temperature: float = Field(default=1.0, gt=0.0)  # of the auditor's replies
     batch: int = Field(default=64, ge=1)
 
 
@@ -99,8 +100,10 @@ class RectifyConfig(_Section):
     """How the target is repaired from what was found."""
 
     lora: dict[str, Any] | None = None  # handed through to peft.LoraConfig; None: all weights are trained
+    images: ImagePool | None = None  # fresh pictures to practise on; None: those that the audit was trained on
+    per_mode: int = Field(default=32, ge=0)  # failures wanted of each mode; its questions are put to fresh pictures
     rows: int | None = Field(default=None, ge=1)  # so many failures, if there are; None: all, repeats included
-    replay: float = Field(default=1.0, ge=0.0)  # agreements replayed per failure, against forgetting
+    replay: float = Field(default=2.0, ge=0.0)  # agreements replayed per failure, against forgetting
     repeats: int = Field(default=4, ge=1)  # how often a failure of a rare mode may stand in the training set
     options: dict[str, Any] = Field(default_factory=dict)  # handed through to the trainer
 

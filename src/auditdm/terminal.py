@@ -49,7 +49,7 @@ class Terminal:
             self._end_stage()
 
     def tell(self, event: str, values: Mapping[str, Any]) -> None:
-        """Take one event: "stage", "step", "discovered", "lesson" or "evaluated"."""
+        """Take one event: "stage", "step", "discovered", "practised", "lesson" or "evaluated"."""
         if event == "stage":
             if self._stage:
                 self._end_stage()
@@ -63,6 +63,8 @@ class Terminal:
             self._line = (
                 f"{values['done']} of {values['of']}: {values['failures']} failures of the last {values['asked']}"
             )
+        elif event == "practised":
+            self._line = f"{values['done']} of {values['of']} failure modes have enough, {values['asked']} probes"
         elif event == "lesson":
             self._line = f"step {values['step']} of {values['of']}"
         elif event == "evaluated":

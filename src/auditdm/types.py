@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from PIL.Image import Image  # always RGB, uint8, (H, W, 3)
 
 Action = Literal["question", "caption", "edit"]  # what the auditor is asked to write
-Pairing = Literal["Q*,I", "Q,I*", "Q*,I*"]  # a star marks what the auditor made; the rest came with the pool
+Pairing = Literal["Q,I", "Q*,I", "Q,I*", "Q*,I*"]  # a star marks what the auditor made; the rest came with the pool
 Outcome = Literal["failure", "agreement", "split", "void"]
 
 
@@ -50,21 +50,19 @@ class Proposal:
 
     source_id: str  # the pool picture it was written for
     action: Action
-    question: str  # never blank; the pool's own question when the pairing is "Q,I*"
+    question: str  # never blank
     instruction: str | None = None  # caption or edit command; None iff action == "question"
-    given_question: bool = False  # True: the question came with the pool, the auditor changed the picture alone
+    given_question: bool = False  # True: the question came with the pool
 
     def __post_init__(self) -> None:
         assert self.question.strip(), "a proposal has a question"
         assert (self.instruction is None) == (self.action == "question"), "an instruction iff the picture changes"
-        assert not (self.given_question and self.action == "question"), "something has to be the auditor's"
 
     @property
     def pairing(self) -> Pairing:
         """Which halves of the probe the auditor made, in the paper's notation."""
-        if self.action == "question":
-            return "Q*,I"
-        return "Q,I*" if self.given_question else "Q*,I*"
+        question = "Q" if self.given_question else "Q*"
+        return cast(Pairing, f"{question},{'I' if self.action == 'question' else 'I*'}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from auditdm.types import Answer, picture_id, seed_for
 __all__ = ["TransformersModel", "load_vlm"]
 
 log = logging.getLogger(__name__)
+_DRAWING = threading.Lock()  # torch has one stream of chance, and models may be asked side by side
 
 
 class TransformersModel:
@@ -163,7 +166,8 @@ class TransformersModel:
     def _replies(self, inputs: Any, seed: int) -> list[str]:
         """What the model says, without the prompt."""
         sampled, gpus = self._generation.do_sample, self._gpus()
-        with torch.inference_mode(), torch.random.fork_rng(devices=gpus, enabled=sampled):
+        drawing = _DRAWING if sampled else contextlib.nullcontext()
+        with torch.inference_mode(), drawing, torch.random.fork_rng(devices=gpus, enabled=sampled):
             if sampled:
                 torch.default_generator.manual_seed(seed)
                 for gpu in gpus:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import resources
-from typing import cast, get_args
+from typing import get_args
 
 import yaml
 
@@ -106,7 +106,7 @@ def parse(reply: str, source_id: str, action: Action, given_question: str | None
         Traceback (most recent call last):
         auditdm.errors.MalformedProposal: 0 <question>...</question>, one is wanted, in 'How many dogs?'
     """
-    own_question = action == "question" or given_question is None
+    own_question = given_question is None
     wanted = ([] if action == "question" else [action]) + (["question"] if own_question else [])
     found = _PART.findall(reply)
     parts = {name: " ".join(text.split()) for name, text in found}
@@ -124,7 +124,7 @@ def parse(reply: str, source_id: str, action: Action, given_question: str | None
         raise MalformedProposal(f"more than was asked for ({', '.join(wanted)}) in {reply[:80]!r}")
     if rest := _PART.sub("", reply).strip():
         raise MalformedProposal(f"words outside the tags: {rest[:80]!r}")
-    question = parts["question"] if own_question else cast(str, given_question)
+    question = parts["question"] if given_question is None else given_question
     instruction = None if action == "question" else parts[action]
     return Proposal(
         source_id=source_id, action=action, question=question, instruction=instruction, given_question=not own_question

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from auditdm.types import seed_for
+
+_NEAR = 0.3  # of the replay: agreements on what the target said wrongly elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class Decided:
     failed: bool
     mode: str | None = None  # the group of failures it belongs to
     target_answer: str = ""  # what the target said
+    own: bool = False  # the question came with the picture, the auditor made neither
 
 
 def audited_lessons(
@@ -47,15 +50,16 @@ def audited_lessons(
 ) -> list[Lesson]:
     """Turn failures into lessons, and add `replay` agreements for each.
 
-    Failures of a mode take turns by what the references said and what the target said instead (failures of no mode by
-    question and label), so that what the auditor asked a thousand times does not crowd out what it asked ten times.
+    Failures of modes take turns by label (failures of no mode by question and label), so that what the auditor asked a
+    thousand times does not crowd out what it asked ten times.
 
     Args:
         decided: Failures and agreements, each probe once, in any order.
         rows: At most so many failures; None: all.
-        replay: Agreements per failure, rounded to whole ones; no more than there are. The first for each failure is
-            one where the target's wrong answer is right, to a question much like it: a target that learns to say purple
-            has to keep saying blue of what is blue. The others take turns by question and label.
+        replay: Agreements per failure; no more than there are. Three in ten are such that the target's wrong answer
+            to a failure is right there, to a question much like it: a target that learns to say purple has to keep
+            saying blue of what is blue. The rest is the pool's own questions, by chance; and where these do not
+            suffice, other agreements, which take turns by question and label.
         seed: Of the order within a mode and among modes.
         repeats: How often a failure of a mode may stand in the set, when its kind has no other and there is room.
 
@@ -72,9 +76,10 @@ def audited_lessons(
     """
     failures = _in_turns([d for d in decided if d.failed], seed, repeats)[:rows]
     passed = [d for d, _ in _in_turns([d for d in decided if not d.failed], seed, 1)]
-    near = _nearest([d for d, _ in failures][: round(replay * len(failures))], passed)
-    others = [d for d in passed if d not in near]
-    replayed = [*near, *others][: round(replay * len(failures))]
+    wanted = round(replay * len(failures))
+    near = _nearest([d for d, _ in failures][: round(_NEAR * wanted)], passed)
+    others = sorted((d for d in passed if d not in near), key=lambda d: not d.own)  # stable
+    replayed = [*near, *others][:wanted]
     return [_lesson(d, "failure", n) for d, n in failures] + [_lesson(d, "replay") for d in replayed]
 
 
@@ -101,13 +106,55 @@ def control_lessons(decided: Sequence[Decided], count: int, *, seed: int) -> lis
     return [_lesson(d, "random") for d in drawn[:count]]
 
 
+def practice(questions: Sequence[str], pictures: Mapping[str, str | None], *, seed: int) -> Iterator[tuple[str, str]]:
+    """Pair the questions of a failure mode with fresh pictures, to be asked there.
+
+    Every second picture is drawn by chance; the others are those whose own question, if the pool gave them one, shares
+    most words with a question of the mode, since it tells what is in the picture.
+
+    Args:
+        questions: Of the mode's failures; at least one.
+        pictures: By picture id, the pool's own question.
+        seed: Of chance.
+
+    Yields:
+        (picture id, question), every picture once.
+
+    Source: ours.
+
+    Cost: questions x pictures x words multiplications.
+
+    Example:
+        >>> pool = {"p": "Any cats?", "q": "How many dogs?"}
+        >>> next(practice(["How many red dogs?"], pool, seed=0))
+        ('q', 'How many red dogs?')
+    """
+    asked, shown = sorted(set(questions)), sorted(pictures)
+    rng = random.Random(seed_for(seed, "practice", *asked))
+    rng.shuffle(shown)
+    index = _index([*asked, *(pictures[p] or "" for p in shown)])
+    of_pictures, of_asked = (_words(texts, index) for texts in ([pictures[p] or "" for p in shown], asked))
+    shared = of_pictures @ of_asked.T
+    alike = shared / np.maximum(1.0, of_pictures.sum(1)[:, None] + of_asked.sum(1)[None, :] - shared)
+    best = alike.max(1)
+    told = iter(sorted((n for n in range(len(shown)) if best[n] > 0), key=lambda n: -best[n]))
+    by_chance = iter(range(len(shown)))
+    taken: set[int] = set()
+    for turn in range(2 * len(shown)):
+        n = next((n for n in (by_chance if turn % 2 else told) if n not in taken), None)
+        if n is not None:
+            taken.add(n)
+            fitting = [q for q, a in zip(asked, alike[n], strict=True) if turn % 2 or a == best[n]]
+            yield shown[n], rng.choice(fitting)
+
+
 def _in_turns(decided: Sequence[Decided], seed: int, repeats: int) -> list[tuple[Decided, int]]:
     """Each with the number of times that it stood before: of every kind the first, then the second..."""
     kinds: dict[tuple[str, ...], list[Decided]] = defaultdict(list)
     drawn = sorted(decided, key=lambda d: d.probe_id)
     random.Random(seed_for(seed, "lessons")).shuffle(drawn)
     for d in drawn:
-        kinds[(d.consensus, d.target_answer) if d.mode else (d.question, d.consensus, "")].append(d)
+        kinds[(d.consensus,) if d.mode else (d.consensus, d.question)].append(d)
     turns = [
         (copy * len(kind) + n, d, copy)
         for kind in kinds.values()
@@ -124,12 +171,12 @@ def _nearest(failures: Sequence[Decided], passed: Sequence[Decided]) -> dict[Dec
     """
     if not failures or not passed:
         return {}
-    index = {w: n for n, w in enumerate(sorted({w for d in (*failures, *passed) for w in d.question.split()}))}
-    of_passed = _table(passed, index)
+    index = _index([d.question for d in (*failures, *passed)])
+    of_passed = _words([d.question for d in passed], index)
     sizes, taken = of_passed.sum(1), np.zeros(len(passed), bool)
     found: dict[Decided, None] = {}
     agreed = np.array([d.consensus for d in passed])
-    for failure, words in zip(failures, _table(failures, index), strict=True):
+    for failure, words in zip(failures, _words([d.question for d in failures], index), strict=True):
         if taken.all():
             break
         shared = of_passed @ words
@@ -141,10 +188,15 @@ def _nearest(failures: Sequence[Decided], passed: Sequence[Decided]) -> dict[Dec
     return found
 
 
-def _table(decided: Sequence[Decided], index: Mapping[str, int]) -> Any:
-    table = np.zeros((len(decided), len(index)), np.float32)
-    for row, d in enumerate(decided):
-        table[row, [index[w] for w in d.question.split()]] = 1.0
+def _index(texts: Sequence[str]) -> dict[str, int]:
+    return {w: n for n, w in enumerate(sorted({w for text in texts for w in text.split()}))}
+
+
+def _words(texts: Sequence[str], index: Mapping[str, int]) -> Any:
+    """(texts, words) of 0 and 1."""
+    table = np.zeros((len(texts), len(index)), np.float32)
+    for row, text in enumerate(texts):
+        table[row, [index[w] for w in text.split()]] = 1.0
     return table
 
 

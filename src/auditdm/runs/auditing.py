@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from auditdm.config import AuditConfig
 from auditdm.environment import environment
 from auditdm.method.auditor import prompt_for
 from auditdm.method.modes import Measured, failure_modes
+from auditdm.method.promise import promise
 from auditdm.runs.auditor_training import Tell, one_request, train_auditor
 from auditdm.runs.examining import Examined, Examiner, record
 from auditdm.runs.pictures import Split, split_pool
@@ -83,7 +84,11 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
 
 def auditor_of(run: Run, config: AuditConfig, arm: str) -> Model:
     """The auditor of one arm, sampling: trained weights from the run folder, or the untrained one."""
-    sampled: dict[str, Any] = {"temperature": 1.0, "max_new_tokens": MAX_REPLY_TOKENS, "seed": config.seed}
+    sampled: dict[str, Any] = {
+        "temperature": config.discovery.temperature,
+        "max_new_tokens": MAX_REPLY_TOKENS,
+        "seed": config.seed,
+    }
     folder = run.path / "models" / f"auditor-{arm}"
     if arm == "prompt_only" or config.training.steps == 0:
         return model_from(config.auditor, **sampled)
@@ -115,7 +120,8 @@ def _propose(
     phase: str, count: int, tell: Tell,
 ) -> None:  # fmt: skip
     done, size = run.ids("proposals"), config.discovery.batch
-    requests = [one_request(config, split, ids, arm, phase, n // size, n) for n in range(count)]
+    promising = promising_pictures(run, split, ids, arm)
+    requests = [one_request(config, split, ids, arm, phase, n // size, n, promising) for n in range(count)]
     for start in range(0, count, size):
         batch = requests[start : start + size]
         if all(r.id in done for r in batch):
@@ -134,6 +140,21 @@ def _propose(
             "arm": arm, "phase": phase, "done": start + len(batch), "of": count,
             "failures": sum(e.is_failure for e in examined), "asked": len(examined),
         })  # fmt: skip
+
+
+def promising_pictures(run: Run, split: Split, ids: Sequence[str], arm: str) -> dict[str, float]:
+    """Weights of the pictures that have a question of their own, learnt from what this arm tried in training, if it did."""
+    hits = {v["id"] for v in run.rows("verdicts") if v["outcome"] == "failure" and v["self_consistent"]}
+    tried = sorted(
+        (p["step"], p["id"], p["prompt_question"], p["probe_id"] in hits)
+        for p in run.rows("proposals")
+        if p["arm"] == arm and p["phase"] == "training" and p["given_question"] and p["void"] is None
+    )
+    if not tried:
+        return {}
+    asking = {i: question for i in ids if (question := split.questions.get(i)) is not None}
+    weights = promise([(question, hit) for _, _, question, hit in tried], list(asking.values()))
+    return dict(zip(asking, weights, strict=True))
 
 
 def group(run: Run) -> None:

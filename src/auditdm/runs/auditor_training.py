@@ -94,14 +94,27 @@ def training_requests(config: AuditConfig, split: Split, arm: str) -> list[list[
 
 
 def one_request(
-    config: AuditConfig, split: Split, ids: Sequence[str], arm: str, phase: str, step: int, number: int
+    config: AuditConfig,
+    split: Split,
+    ids: Sequence[str],
+    arm: str,
+    phase: str,
+    step: int,
+    number: int,
+    promising: Mapping[str, float] | None = None,
 ) -> Request:
-    """Request `number` of a phase: pictures in turn, then chance that depends on seed and number alone."""
+    """Request `number` of a phase: pictures in turn, then chance that depends on seed and number alone.
+
+    A change for the pool's own question is asked for on a picture drawn by these weights, if there are any.
+    """
     rng = random.Random(seed_for(config.seed, phase, str(number)))
     source = ids[number % len(ids)]
     action = rng.choices(list(config.actions), list(config.actions.values()))[0]
     own = split.questions.get(source)
     given = own if action != "question" and own and rng.random() < GIVEN else None
+    if given and promising:
+        source = rng.choices(list(promising), list(promising.values()))[0]
+        given = split.questions[source]
     return Request(arm=arm, phase=phase, step=step, copy=number, source_id=source, action=action, question=given)
 
 

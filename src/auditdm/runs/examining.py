@@ -6,6 +6,7 @@ proposal -> probe -> answers -> verdict -> asked again in other words if it is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +122,7 @@ class Examiner:
         drawn = iter(draw(proposals, pictures, self.roles.generator, self.roles.editor))
         made = [next(drawn) if isinstance(p, Proposal) else None for p in read]
         probes = [p for p in made if isinstance(p, Probe)]
-        target, *references = [self._ask(probes, who, 0) for who in self._models]
+        target, *references = self._ask_all(probes, list(self._models), 0)
         found = verdicts(probes, target, references, self.roles.judge, quorum=self.roles.quorum)
         kept, again = self._ask_again(probes, found, references)
         rows = [
@@ -151,15 +152,20 @@ class Examiner:
                 )
         return records
 
-    def _ask(self, probes: Sequence[Probe], who: str, wording: int) -> list[Answer]:
-        model = self._models[who]
-        keys = [_answer_id(p, who, model.name, wording) for p in probes]
-        new = {k: p for k, p in zip(keys, probes, strict=True) if k not in self._known}
-        answered = ask(list(new.values()), model, self.roles.wordings[wording]) if new else []
-        self._known |= zip(new, answered, strict=True)
-        self.calls += len(new)
-        self.cached += len(keys) - len(new)
-        return [self._known[k] for k in keys]
+    def _ask_all(self, probes: Sequence[Probe], who: Sequence[str], wording: int) -> list[list[Answer]]:
+        """The answers of several models, which are asked side by side: each has its own core or server."""
+        keys = {w: [_answer_id(p, w, self._models[w].name, wording) for p in probes] for w in who}
+        new = {w: {k: p for k, p in zip(keys[w], probes, strict=True) if k not in self._known} for w in who}
+
+        def answers_of(w: str) -> list[Answer]:
+            return ask(list(new[w].values()), self._models[w], self.roles.wordings[wording]) if new[w] else []
+
+        with ThreadPoolExecutor(max(1, len(who))) as asking:
+            for w, answered in zip(who, asking.map(answers_of, who), strict=True):
+                self._known |= zip(new[w], answered, strict=True)
+        self.calls += sum(len(of) for of in new.values())
+        self.cached += sum(len(keys[w]) - len(new[w]) for w in who)
+        return [[self._known[k] for k in keys[w]] for w in who]
 
     def _ask_again(
         self, probes: Sequence[Probe], found: Sequence[Verdict], references: Sequence[Sequence[Answer]]
@@ -171,8 +177,8 @@ class Examiner:
         first: list[list[Answer]] = []
         again: list[list[Answer]] = []
         for wording in range(1, len(self.roles.wordings)):
-            for n, answers in enumerate(references):
-                told = self._ask(doubted, f"references[{n}]", wording)
+            told_by_all = self._ask_all(doubted, [f"references[{n}]" for n in range(len(references))], wording)
+            for n, (answers, told) in enumerate(zip(references, told_by_all, strict=True)):
                 first.append([answers[m] for m in place.values()])
                 again.append(told)
                 for p, a in zip(doubted, told, strict=True):

@@ -52,13 +52,18 @@ def split_pool(config: AuditConfig, run: Run) -> Split:
         ConfigError: Nothing there, or fewer than two pictures.
     """
     pool = load_pool(config.images.path, config.images.limit)
-    pictures = Pictures(pool)
+    if len(pool) < 2:
+        raise ConfigError(f"{config.images.path}: {len(pool)} pictures; an audit needs one to train on and one to ask.")
     skipped = [{"picture": str(name), "why": str(why)} for name, why in getattr(pool, "skipped", ())]
     run.write_json("skipped_pictures.json", skipped)
-    if len(pictures) < 2:
-        raise ConfigError(
-            f"{config.images.path}: {len(pictures)} pictures; an audit needs one to train on and one to ask."
-        )
+    pictures, questions = keep(pool, run)
+    order = sorted(pictures, key=lambda i: content_id(str(config.seed), i))
+    kept = min(max(1, round(len(order) * config.images.holdout)), len(order) - 1)
+    return Split(pictures, tuple(order[kept:]), tuple(order[:kept]), questions)
+
+
+def keep(pool: Sequence[Source], run: Run) -> tuple[Pictures, dict[str, str | None]]:
+    """Write the sources of a pool into the run folder; returns its pictures and its own questions by source id."""
     known = run.ids("sources")
     rows = []
     for source in pool:
@@ -66,7 +71,4 @@ def split_pool(config: AuditConfig, run: Run) -> Split:
             run.save_picture(source.image)
         rows.append({"id": source.id, "origin": source.origin, "question": source.question})
     run.append("sources", rows)
-    order = sorted(pictures, key=lambda i: content_id(str(config.seed), i))
-    kept = min(max(1, round(len(order) * config.images.holdout)), len(order) - 1)
-    questions = {str(r["id"]): r["question"] for r in rows}
-    return Split(pictures, tuple(order[kept:]), tuple(order[:kept]), questions)
+    return Pictures(pool), {str(r["id"]): r["question"] for r in rows}

@@ -18,6 +18,7 @@ from auditdm.runs.auditing import Stages, perform, propose_more, quiet
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.examining import Examiner
 from auditdm.runs.pictures import split_pool
+from auditdm.runs.practice import practise
 from auditdm.runs.roles import Roles, fill_roles
 from auditdm.runs.trainer_options import (
     adapter_options,
@@ -33,6 +34,7 @@ from auditdm.types import content_id
 
 log = logging.getLogger(__name__)
 Set = Literal["audited", "control"]
+AUDITED = ("trained", "prompt_only", "modes", "pool")
 
 
 def rectify(path: str | Path, *, control: bool = True, tell: Tell = quiet) -> dict[Set, Path]:
@@ -68,9 +70,12 @@ def rectify(path: str | Path, *, control: bool = True, tell: Tell = quiet) -> di
 
 def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: Tell) -> dict[Set, Path]:
     """Both fine-tunes, in an open run whose audit is done."""
-    stages = Stages(run, tell)
+    stages, examiner = Stages(run, tell), Examiner(roles)
+    examiner.recall(run.rows("answers"))
+    with stages.timed("practice", examiner):
+        practise(run, config, examiner, tell)
     lessons = audited_lessons(
-        decided_probes(run, phases=("training", "discovery"), arms=("trained", "prompt_only")),
+        decided_probes(run, arms=AUDITED, phases=("training", "discovery", "practice")),
         rows=config.rectify.rows,
         replay=config.rectify.replay,
         repeats=config.rectify.repeats,
@@ -83,8 +88,6 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
     with stages.timed("repair audited"):
         folders["audited"] = fine_tune(run, config, lessons, "audited", tell)
     if control:
-        examiner = Examiner(roles)
-        examiner.recall(run.rows("answers"))
         with stages.timed("control probes", examiner):
             drawn = _control(run, config, examiner, len(lessons), tell)
             _write(run, "control", drawn)
@@ -101,7 +104,9 @@ def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> l
         for v in run.rows("verdicts")
         if v["outcome"] == "agreement" or (v["outcome"] == "failure" and v["self_consistent"])
     }
+    probes = run.rows("probes")
     modes = {i: m["id"] for m in run.rows("failure_modes") for i in m["probe_ids"]}
+    asking = {p["question"]: modes[p["id"]] for p in probes if p["id"] in modes}
     return [
         Decided(
             probe_id=p["id"],
@@ -109,22 +114,26 @@ def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> l
             question=p["question"],
             consensus=found[p["id"]]["consensus"],
             failed=found[p["id"]]["outcome"] == "failure",
-            mode=modes.get(p["id"]),
+            mode=modes.get(p["id"]) or asking.get(p["question"]),
             target_answer=found[p["id"]]["target_answer"] or "",
+            own=p["pairing"] == "Q,I",
         )
-        for p in run.rows("probes")
+        for p in probes
         if p["id"] in asked and p["id"] in found
     ]
 
 
 def _control(run: Run, config: AuditConfig, examiner: Examiner, count: int, tell: Tell) -> list[Lesson]:
-    """Ask the untrained auditor, on the pictures that the audit was trained on, until there are enough rows."""
-    split = split_pool(config, run)
-    asked, found = 0, decided_probes(run, phases=("control",), arms=("prompt_only",))
+    """Draw from what nobody audited: the pool's own questions, those of the untrained auditor, and as many more as it takes."""
+
+    def unaudited() -> list[Decided]:
+        return decided_probes(run, arms=("pool", "prompt_only"), phases=("practice", "discovery", "control"))
+
+    split, asked, found = split_pool(config, run), 0, unaudited()
     while len(found) < count and asked < 4 * count:
-        asked = max(round(1.15 * count), asked + max(256, count - len(found)))
+        asked += max(256, round(1.15 * (count - len(found))))
         propose_more(run, config, split, examiner, arm="prompt_only", phase="control", count=asked, tell=tell)
-        found = decided_probes(run, phases=("control",), arms=("prompt_only",))
+        found = unaudited()
     if len(found) < count:
         log.warning(
             "the control has %d rows, the audited set %d: the untrained auditor gave no more", len(found), count

@@ -14,7 +14,13 @@ from typing import Any
 from auditdm.runs.exhibits import Evidence, Row
 from auditdm.stats import Rate
 
-ARMS = {"trained": "Trained auditor", "prompt_only": "Prompt only", "paper_reward": "Paper's reward"}
+ARMS = {
+    "trained": "Trained auditor",
+    "prompt_only": "Prompt only",
+    "paper_reward": "Paper's reward",
+    "modes": "Failure modes, asked again",
+    "pool": "The pool's own questions",
+}
 MODELS = {
     "before": "Target before",
     "after": "After repair",

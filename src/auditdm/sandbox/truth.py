@@ -72,7 +72,7 @@ def figures(run: Run) -> dict[str, Any]:
     if "trained" in by_arm:
         found |= {k: by_arm["trained"][k] for k in ("validity", "true_failure_precision", "false_consensus")}
     found["arms"] = by_arm
-    trained = [p for p in run.rows("proposals") if p["arm"] == "trained"]
+    trained = [p for p in run.rows("proposals") if p["arm"] == "trained" and p["phase"] in ("training", "discovery")]
     types = failure_types(trained, verdicts, truths)
     found["distinct_failure_types"] = len(types)
     found["failure_types"] = types

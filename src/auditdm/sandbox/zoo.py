@@ -24,7 +24,6 @@ class Species:
     seed: int  # of the weights, the data's order and the tower: unlike models come from unlike seeds
     tower: int  # seed of the tower; the two targets share one, as siblings do
     base: str | None = None  # a model of the zoo whose weights, after its second round, it starts from
-    pace: float = 1.0  # share of the usual steps
     rounds: int = 2  # of lessons; references take a third, on scenes full of signs
 
     @property
@@ -40,7 +39,7 @@ ZOO: dict[str, Species] = {
         Species("target-small", "llava", 128, 3, seed=21, tower=4),
         Species("reference-2", "gemma3", 128, 3, seed=12, tower=2, rounds=3),
         Species("reference-3", "idefics3", 128, 3, seed=13, tower=3, rounds=3),
-        Species("target-large", "llava", 128, 4, seed=22, tower=4, pace=0.65, rounds=3),
+        Species("target-large", "llava", 128, 4, seed=22, tower=4, rounds=5),
         Species("auditor", "llava", 128, 3, seed=31, tower=1, base="reference-1"),
     )
 }

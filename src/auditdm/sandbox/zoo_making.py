@@ -82,7 +82,7 @@ def _steps(name: str) -> dict[str, Any]:
     return {
         "tower": TOWER_STEPS,
         "align": ALIGN_STEPS,
-        "language": [round(ZOO[name].pace * last) for last, *_ in ROUNDS[: ZOO[name].rounds]],
+        "language": [last for last, *_ in ROUNDS[: ZOO[name].rounds]],
     }
 
 
@@ -99,8 +99,7 @@ def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> 
         told = environment()
         known["models"][name] = {
             "species": {
-                k: getattr(ZOO[name], k)
-                for k in ("family", "width", "layers", "seed", "tower", "base", "pace", "rounds")
+                k: getattr(ZOO[name], k) for k in ("family", "width", "layers", "seed", "tower", "base", "rounds")
             },
             "steps": _steps(name),
             "command": f"python -m auditdm.sandbox.zoo_making WORK {name}",

@@ -444,7 +444,9 @@ TOWER_STEPS, ALIGN_STEPS = 600, 800
 ROUNDS = (  # last step, learning rate, odds of the skills, share of ill-posed questions
     (10_000, 1.5e-3, WEIGHTS, 0.14),
     (14_000, 1.0e-3, SLOW_SKILLS, 0.2),
-    (16_500, 1.0e-3, SLOW_SKILLS, 0.3),  # half of its scenes are full of signs
+    (16_500, 1.0e-3, SLOW_SKILLS, 0.3),  # from here on half of the scenes are full of signs
+    (21_000, 1.0e-3, SLOW_SKILLS, 0.2),  # these are for a model that still confuses columns
+    (25_000, 1.0e-3, SLOW_SKILLS, 0.2),
 )
 AUDITOR_ROUND = (5_000, 1e-3)
 BATCH, PACKED = 8, 8  # pictures a step, questions a picture
@@ -470,7 +472,7 @@ def train(name: str, work: Path) -> Any:
         )
     families.tower_of(model).load_state_dict(torch.load(saved_tower, weights_only=True))
     checkpoint = work / f"{name}.ckpt"
-    end = AUDITOR_ROUND[0] if species.base else round(species.pace * ROUNDS[species.rounds - 1][0])
+    end = AUDITOR_ROUND[0] if species.base else ROUNDS[species.rounds - 1][0]
     if checkpoint.exists() and (saved := torch.load(checkpoint, weights_only=True))["step"] >= end:
         model.load_state_dict(saved["model"])
         return model, processor
@@ -498,10 +500,9 @@ def train(name: str, work: Path) -> Any:
         )
         return model, processor
     first = 0
-    for number, (usual, rate, weights, ill_posed) in enumerate(ROUNDS[: species.rounds], start=1):
+    for number, (last, rate, weights, ill_posed) in enumerate(ROUNDS[: species.rounds], start=1):
         if number == 3:
             pictures = look_at(model, count=40_000, seed=species.seed + 1000, signs=0.5)
-        last = round(species.pace * usual)
         lesson = Lesson(species.gaps, tuple(weights.items()), ill_posed)
 
         def rows(rng: random.Random, scene: Scene, lesson: Lesson = lesson) -> list[tuple[str, str, float]]:

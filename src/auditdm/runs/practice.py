@@ -1,0 +1,86 @@
+"""Fresh probes for a repair: what the failure modes ask is asked again on other pictures, and the pool's own questions.
+
+Source: ours; the auditor is not called. A mode's own failures are few and alike; on fresh pictures its questions also
+show the target where its usual answer is right, and the pool's own questions show what must not be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+
+from PIL.Image import Image
+
+from auditdm.backends.specs import load_pool
+from auditdm.config import AuditConfig
+from auditdm.method.trainset import practice
+from auditdm.runs.auditor_training import Tell
+from auditdm.runs.examining import Examiner, Request, record
+from auditdm.runs.pictures import keep, split_pool
+from auditdm.store import Run
+
+MOST_ASKED = 5  # fresh probes of a mode for each failure wanted: then it is left as it is
+_IN_TURN, _BATCH = 16, 256  # fresh probes of a mode at a time; the pool's own questions at a time
+
+
+def practise(run: Run, config: AuditConfig, examiner: Examiner, tell: Tell) -> None:
+    """Put the modes' questions to fresh pictures until each has `rectify.per_mode` failures, then the pool's own questions.
+
+    What was asked in an earlier session is known to the examiner, so that the same probes follow.
+
+    Args:
+        run: Open for writing; its failure modes are known.
+        config: `rectify.images` are the fresh pictures; the audit's training pictures without it.
+        examiner: Asks and judges.
+        tell: Called with ("practised", {"done", "of", "asked"}): modes that have enough, modes, probes so far.
+
+    Cost: 1 + R answers for at most `MOST_ASKED * rectify.per_mode` probes a mode and `rectify.rows * rectify.replay`
+        of the pool's own questions.
+    """
+    pictures, own = fresh_pictures(run, config)
+    _ask_of_modes(run, config, pictures, own, examiner, tell)
+    wanted = None if config.rectify.rows is None else round(config.rectify.rows * config.rectify.replay)
+    with_question = [i for i in sorted(own) if own[i] is not None][:wanted]
+    for start in range(0, len(with_question), _BATCH):
+        batch = [_request("pool", start, 0, i, own[i]) for i in with_question[start : start + _BATCH]]
+        record(run, examiner.examine(batch, [""] * len(batch), pictures))
+
+
+def fresh_pictures(run: Run, config: AuditConfig) -> tuple[Mapping[str, Image], dict[str, str | None]]:
+    """Pictures by source id, and the own questions of those to practise on."""
+    if config.rectify.images is None:
+        split = split_pool(config, run)
+        return split.pictures, {i: split.questions.get(i) for i in split.training}
+    return keep(load_pool(config.rectify.images.path, config.rectify.images.limit), run)
+
+
+def _ask_of_modes(
+    run: Run,
+    config: AuditConfig,
+    pictures: Mapping[str, Image],
+    own: Mapping[str, str | None],
+    examiner: Examiner,
+    tell: Tell,
+) -> None:
+    asked = {p["id"]: p["question"] for p in run.rows("probes")}
+    modes = run.rows("failure_modes")
+    pairs = [practice([asked[i] for i in m["probe_ids"]], own, seed=config.seed) for m in modes]
+    missing = [config.rectify.per_mode - len(m["probe_ids"]) for m in modes]
+    probes = 0
+    for turn in range(MOST_ASKED * config.rectify.per_mode // _IN_TURN):
+        turns = [(n, i, q) for n in range(len(modes)) if missing[n] > 0 for i, q in islice(pairs[n], _IN_TURN)]
+        if not turns:
+            return
+        requests = [_request("modes", turn, n, i) for n, i, _ in turns]
+        examined = examiner.examine(requests, [f"<question>{q}</question>" for *_, q in turns], pictures)
+        record(run, examined)
+        probes += len(examined)
+        for (n, *_), e in zip(turns, examined, strict=True):
+            missing[n] -= e.is_failure
+        tell("practised", {"done": sum(m <= 0 for m in missing), "of": len(modes), "asked": probes})
+
+
+def _request(arm: str, step: int, number: int, source_id: str, question: str | None = None) -> Request:
+    return Request(
+        arm=arm, phase="practice", step=step, copy=number, source_id=source_id, action="question", question=question
+    )
