@@ -114,6 +114,42 @@ def test_an_audit_prints_where_it_is_and_plain_lines_meanwhile(audit_yaml, tmp_p
     assert (tmp_path / "run" / "report" / "index.html").exists()
 
 
+def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(audit_yaml, tmp_path):
+    config = audit_yaml()
+    before = files_in(tmp_path)
+    code, out, err = said("audit", config, "--run", tmp_path / "run", "--dry-run")
+    assert (code, err) == (0, "")
+    assert re.search(r"discovery trained +- +24 +- +72\b", out), out
+    assert "pictures        8, of which 4 are kept from training" in out
+    assert out.endswith("Nothing was loaded, asked or written.\n")
+    code, out, _ = said("audit", config, "--dry-run", "--json")
+    assert (code, json.loads(out)["pictures"]) == (0, 8)
+    assert files_in(tmp_path) == before
+
+
+def test_init_writes_a_file_that_loads_and_never_over_another(tmp_path):
+    from auditdm.config import load_config
+
+    code, out, err = said("init", tmp_path / "mine.yaml")
+    assert (code, err) == (0, "")
+    assert f"auditdm audit {tmp_path / 'mine.yaml'} --dry-run" in out
+    assert load_config(tmp_path / "mine.yaml").training.group == 8
+    (tmp_path / "mine.yaml").write_text("mine")
+    process = started("init", tmp_path / "mine.yaml")
+    code, out, err = ended(process)
+    assert (code, out) == (1, "")
+    assert err == f"auditdm: {tmp_path / 'mine.yaml'} is there already; give another name, or remove it.\n"
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_doctor_prints_a_line_for_each_thing(tmp_path):
+    code, out, err = said("doctor")
+    assert (code, err) == (0, "")
+    assert "extras local: complete" in out
+    code, out, _ = said("doctor", "acting_models:reference", "--json")
+    assert (code, json.loads(out)["roles"]["target"]) == (0, "yes")
+
+
 def test_json_is_all_there_is_on_standard_output(audit_yaml, tmp_path):
     code, out, err = said("audit", audit_yaml(), "--run", tmp_path / "run", "--json")
     assert (code, err) == (0, "")

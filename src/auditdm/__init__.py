@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from auditdm.backends.pools import read_pool
     from auditdm.config import AuditConfig, load_config, parse_config
     from auditdm.runs.auditing import audit
+    from auditdm.runs.doctor import doctor
     from auditdm.runs.evaluation import evaluate
+    from auditdm.runs.planning import plan
     from auditdm.runs.rectification import rectify
     from auditdm.runs.reporting import report
     from auditdm.sandbox.demo import demo
@@ -34,10 +36,12 @@ _ON_FIRST_USE = {
     "Run": "auditdm.store",
     "audit": "auditdm.runs.auditing",
     "demo": "auditdm.sandbox.demo",
+    "doctor": "auditdm.runs.doctor",
     "evaluate": "auditdm.runs.evaluation",
     "load_config": "auditdm.config",
     "paired_difference": "auditdm.stats",
     "parse_config": "auditdm.config",
+    "plan": "auditdm.runs.planning",
     "read_pool": "auditdm.backends.pools",
     "rectify": "auditdm.runs.rectification",
     "report": "auditdm.runs.reporting",
@@ -64,10 +68,12 @@ __all__ = [
     "Verdict",
     "audit",
     "demo",
+    "doctor",
     "evaluate",
     "load_config",
     "paired_difference",
     "parse_config",
+    "plan",
     "read_pool",
     "rectify",
     "report",

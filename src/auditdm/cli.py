@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import warnings
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,12 +77,15 @@ def demo(
 def audit(
     config: Annotated[Path, typer.Argument(help="A YAML file; configs/sandbox.yaml is one.")],
     run: Annotated[Path | None, typer.Option(help="The run folder; else the file's `run`, else runs/audit.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only resolve everything and count the calls.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train the auditor against the target, discover failures, group them, and report."""
-    from auditdm.terminal import Terminal
+    from auditdm.terminal import Terminal, show_plan
 
     told = auditdm.load_config(config)
+    if dry_run:
+        return show_plan(auditdm.plan(told), as_json)
     with Terminal(quiet=as_json) as terminal:
         folder = auditdm.audit(told, run, tell=terminal.tell).path
         page = auditdm.report(folder)
@@ -101,6 +105,37 @@ def rectify(
         folders = auditdm.rectify(run, control=control, tell=terminal.tell)
     told = {name: str(folder) for name, folder in folders.items()}
     print(json.dumps(told) if as_json else "\n".join(f"{name}: {folder}" for name, folder in told.items()))
+
+
+@app.command()
+def init(
+    config: Annotated[Path, typer.Argument(help="The file to write; one that is there is left as it is.")] = Path(
+        "my-audit.yaml"
+    ),
+) -> None:
+    """Write a commented YAML file of an audit, to be filled in."""
+    text = resources.files("auditdm").joinpath("starter.yaml").read_text("utf-8").replace("{name}", str(config))
+    try:
+        with config.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise AuditError(f"{config} is there already; give another name, or remove it.") from None
+    except OSError as problem:
+        raise AuditError(f"{config} cannot be written: {problem}.") from problem
+    print(f"Wrote {config}. Edit it, then: auditdm audit {config} --dry-run")
+
+
+@app.command()
+def doctor(
+    model: Annotated[
+        str | None, typer.Argument(help="A model spec, such as sandbox/target-small; none: this machine.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine can run and what is missing, or try a model in every role."""
+    from auditdm.terminal import show_checkup
+
+    show_checkup(auditdm.doctor(model), as_json)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 _COLUMNS = ("success", "split", "void", "invalid", "distinct", "zero_variance", "seconds")
@@ -99,6 +99,47 @@ class Terminal:
                 table.add_row(str(row["step"] + 1), *(_short(row[c]) for c in _COLUMNS))
             parts.append(table)
         return Group(*parts)
+
+
+def show_plan(plan: Any, as_json: bool) -> None:
+    """Who takes part and what every stage costs, on standard output."""
+    if as_json:
+        print(json.dumps(plan.as_dict()))
+        return
+    out = Console(file=sys.stdout, highlight=False)
+    for role, what in plan.roles.items():
+        out.print(f"{role:<16}{what}", markup=False, soft_wrap=True)
+    out.print(f"{'pictures':<16}{plan.pictures}, of which {plan.held_back} are kept from training", markup=False)
+    table = Table(
+        Column("stage", no_wrap=True),
+        "steps",
+        "replies",
+        "pictures, about",
+        "answers, at most",
+        box=None,
+        padding=(0, 2),
+    )
+    for s in plan.stages:
+        table.add_row(s.name, *(f"{n:,}" if n else "-" for n in (s.steps, s.replies, s.pictures, s.answers)))
+    out.print(table)
+    out.print("Nothing was loaded, asked or written.", markup=False)
+
+
+def show_checkup(found: Mapping[str, Any], as_json: bool) -> None:
+    """What `doctor` found, a line each, on standard output."""
+    if as_json:
+        print(json.dumps(found))
+        return
+    out = Console(file=sys.stdout, highlight=False)
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                told = ", ".join(map(str, inner)) if isinstance(inner, list) else inner
+                missing = f"missing {told}" if inner else "complete"
+                out.print(f"{name} {key}: {missing if name == 'extras' else told}", markup=False, soft_wrap=True)
+        else:
+            told = ", ".join(repr(v) for v in value) if isinstance(value, list | tuple) else value
+            out.print(f"{name}: {told}", markup=False, soft_wrap=True)
 
 
 def _short(value: float | None) -> str:

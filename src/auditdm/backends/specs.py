@@ -136,6 +136,28 @@ def model_location(spec: str) -> str | Path:
     return WEIGHTS[kind](name)
 
 
+def resolved(role: str, spec: str) -> str:
+    """Say what a spec of a role ("model", "generator", "editor", "judge") leads to, without loading it.
+
+    Raises:
+        ConfigError: Nothing is known under that spec, or a folder or import path is not there.
+
+    Example:
+        >>> resolved("model", "hf/google/gemma-3-4b-it")
+        'google/gemma-3-4b-it on the hub, or in its cache'
+    """
+    if _IMPORT_PATH.fullmatch(spec):
+        found = import_object(spec, role)
+        return f"{getattr(found, '__module__', type(found).__module__)}, yours"
+    if role == "model" and _is_folder(spec):
+        return f"folder {Path(spec).expanduser()}"
+    kind, name = _named(role, spec, _OTHER_MODELS if role == "model" else "an import path my_module:MyClass")
+    if role != "model" or kind not in WEIGHTS:
+        return spec
+    where = WEIGHTS[kind](name)
+    return f"folder {where}" if isinstance(where, Path) else f"{where} on the hub, or in its cache"
+
+
 def load_generator(spec: str, **options: Any) -> ImageGenerator:
     """Build what draws captions: "sandbox", or an import path. Options go to its constructor.
 

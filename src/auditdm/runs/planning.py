@@ -1,0 +1,102 @@
+"""What an audit will ask, counted before anybody is asked: `auditdm audit CONFIG --dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from auditdm.backends.specs import load_pool, resolved
+from auditdm.config import AuditConfig
+from auditdm.runs.practice import MOST_ASKED
+from auditdm.runs.trainer_options import check_options
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of a run. Counts are exact, or what is expected by chance where `about` says so, or an upper bound."""
+
+    name: str
+    replies: int  # of the auditor
+    pictures: int  # drawn or edited, about
+    answers: int  # of target and references, at most: what repeats is asked once, and a malformed reply asks nothing
+    steps: int = 0  # of an optimiser
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who takes part, on how many pictures, and what every stage costs in calls."""
+
+    roles: dict[str, str]  # role -> what its spec resolves to
+    pictures: int
+    held_back: int  # of them, for discovery
+    stages: tuple[PlannedStage, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {
+            "roles": self.roles,
+            "pictures": self.pictures,
+            "held_back": self.held_back,
+            "stages": [asdict(s) for s in self.stages],
+            "answers": sum(s.answers for s in self.stages),
+        }
+
+
+def plan(config: AuditConfig) -> Plan:
+    """Resolve every role without loading a model, read the pool, and count.
+
+    Args:
+        config: Of an audit.
+
+    Returns:
+        The plan. Answers count target and references, and the second asking of every probe in other words, as if all
+        were failures.
+
+    Raises:
+        ConfigError: A spec names nothing, the pool holds too few pictures, or an option is refused by its owner.
+
+    Cost: decodes the pool once. No model is loaded, nothing is fetched or written.
+    """
+    check_options(config)
+    roles = {
+        "auditor": resolved("model", config.auditor.model),
+        "target": resolved("model", config.target.model),
+        **{f"references[{n}]": resolved("model", r.model) for n, r in enumerate(config.references)},
+        "judge": resolved("judge", config.judge),
+        **{role: resolved(role, spec) for role, spec in _makers(config).items()},
+    }
+    pictures = len(load_pool(config.images.path, config.images.limit))
+    held_back = min(max(1, round(pictures * config.images.holdout)), max(1, pictures - 1))
+    return Plan(roles, pictures, held_back, (*_audit(config), *_repair(config)))
+
+
+def _makers(config: AuditConfig) -> dict[str, str]:
+    found = {"generator": config.generator, "editor": config.editor}
+    return {role: spec for role, spec in found.items() if spec is not None}
+
+
+def _audit(config: AuditConfig) -> list[PlannedStage]:
+    arms = ["trained", *(["paper_reward"] if "paper_reward" in config.compare else [])]
+    steps, batch = config.training.steps, config.training.batch
+    trained = [_proposing(config, f"training {arm}", steps * batch, steps) for arm in arms if steps]
+    asking: Sequence[str] = ("trained", *config.compare)
+    return trained + [_proposing(config, f"discovery {arm}", config.discovery.probes) for arm in asking]
+
+
+def _proposing(config: AuditConfig, name: str, replies: int, steps: int = 0) -> PlannedStage:
+    weights = config.actions
+    changed = (weights.get("caption", 0.0) + weights.get("edit", 0.0)) / sum(weights.values())
+    references, wordings = len(config.references), len(config.wordings)
+    answers = replies * (1 + references + references * (wordings - 1))
+    return PlannedStage(name, replies, round(replies * changed), answers, steps)
+
+
+def _repair(config: AuditConfig) -> list[PlannedStage]:
+    """What `rectify` adds for a single failure mode, and for the replay; the number of modes is not known before."""
+    each = 1 + len(config.references) * len(config.wordings)
+    rows = round((config.rectify.rows or 0) * config.rectify.replay)
+    return [
+        PlannedStage("practice, per failure mode", 0, 0, MOST_ASKED * config.rectify.per_mode * each),
+        PlannedStage("practice, the pool's own questions", 0, 0, rows * each),
+    ]
