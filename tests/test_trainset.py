@@ -95,6 +95,12 @@ def test_three_in_ten_replays_are_near_and_the_rest_is_the_pools_own_before_anyt
     assert len(replayed) == 20
 
 
+def test_a_failure_on_a_fresh_picture_stands_before_those_of_the_audit():
+    fresh = [replace(decided(700 + n), fresh=True) for n in range(3)]
+    lessons = audited_lessons([*OFTEN, *fresh], rows=5, replay=0, seed=2)
+    assert {x.probe_id for x in lessons[:3]} == {d.probe_id for d in fresh}
+
+
 POOL = {"a": "How many dogs?", "b": None, "c": "What colour is it?", "d": "How many cats?"}
 
 

@@ -101,7 +101,9 @@ class RectifyConfig(_Section):
 
     lora: dict[str, Any] | None = None  # handed through to peft.LoraConfig; None: all weights are trained
     images: ImagePool | None = None  # fresh pictures to practise on; None: those that the audit was trained on
-    per_mode: int = Field(default=32, ge=0)  # failures wanted of each mode; its questions are put to fresh pictures
+    per_mode: int = Field(
+        default=32, ge=0
+    )  # failures of each mode wanted on fresh pictures, to which its questions are put
     rows: int | None = Field(default=None, ge=1)  # so many failures, if there are; None: all, repeats included
     replay: float = Field(default=2.0, ge=0.0)  # agreements replayed per failure, against forgetting
     repeats: int = Field(default=4, ge=1)  # how often a failure of a rare mode may stand in the training set
@@ -112,6 +114,9 @@ class AuditConfig(_Section):
     """Everything that decides an audit."""
 
     seed: int = 0
+    turns: bool = (
+        False  # local models take turns on the device: one there at a time, the others in the computer's memory
+    )
     run: Path | None = None  # the run folder; None: named by the command
     images: ImagePool
     auditor: ModelSpec

@@ -43,6 +43,7 @@ class Decided:
     mode: str | None = None  # the group of failures it belongs to
     target_answer: str = ""  # what the target said
     own: bool = False  # the question came with the picture, the auditor made neither
+    fresh: bool = False  # asked again on a picture that the audit did not use
 
 
 def audited_lessons(
@@ -51,7 +52,7 @@ def audited_lessons(
     """Turn failures into lessons, and add `replay` agreements for each.
 
     Failures of modes take turns by label (failures of no mode by question and label), so that what the auditor asked a
-    thousand times does not crowd out what it asked ten times.
+    thousand times does not crowd out what it asked ten times; those on fresh pictures first, which are less alike.
 
     Args:
         decided: Failures and agreements, each probe once, in any order.
@@ -153,7 +154,7 @@ def _in_turns(decided: Sequence[Decided], seed: int, repeats: int) -> list[tuple
     kinds: dict[tuple[str, ...], list[Decided]] = defaultdict(list)
     drawn = sorted(decided, key=lambda d: d.probe_id)
     random.Random(seed_for(seed, "lessons")).shuffle(drawn)
-    for d in drawn:
+    for d in sorted(drawn, key=lambda d: not d.fresh):  # stable
         kinds[(d.consensus,) if d.mode else (d.consensus, d.question)].append(d)
     turns = [
         (copy * len(kind) + n, d, copy)

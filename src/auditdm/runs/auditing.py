@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from auditdm.method.promise import promise
 from auditdm.runs.auditor_training import Tell, one_request, train_auditor
 from auditdm.runs.examining import Examined, Examiner, record
 from auditdm.runs.pictures import Split, split_pool
-from auditdm.runs.roles import Roles, fill_roles, model_from
+from auditdm.runs.roles import Roles, fill_roles, loaded, model_from
 from auditdm.runs.trainer_options import MAX_REPLY_TOKENS, check_options
 from auditdm.store import Run
 from auditdm.types import Model
@@ -74,10 +75,13 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
         arms["paper_reward"] = "paper"
     for arm, reward in arms.items() if config.training.steps else ():
         with stages.timed(f"training {arm}", examiner):
+            if roles.turns:
+                roles.turns.clear()
             train_auditor(run, config, split, examiner, arm=arm, reward=reward, tell=tell)
     for arm in ("trained", *config.compare):
         with stages.timed(f"discovery {arm}", examiner):
-            discover(run, config, split, examiner, auditor_of(run, config, arm), arm=arm, tell=tell)
+            auditor = loaded(roles.turns, partial(auditor_of, run, config, arm))
+            discover(run, config, split, examiner, auditor, arm=arm, tell=tell)
     with stages.timed("modes", examiner):
         group(run)
 
@@ -111,7 +115,7 @@ def propose_more(
     run: Run, config: AuditConfig, split: Split, examiner: Examiner, *, arm: str, phase: str, count: int, tell: Tell
 ) -> None:
     """The same on training pictures, under another phase's name: raw material for training sets."""
-    auditor = auditor_of(run, config, arm)
+    auditor = loaded(examiner.roles.turns, partial(auditor_of, run, config, arm))
     _propose(run, config, split, split.training, examiner, auditor, arm, phase, count, tell)
 
 

@@ -84,6 +84,8 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
     if not any(x.origin == "failure" for x in lessons):
         raise AuditError(f"{run.path}: the audit found no failure, so there is nothing to repair from.")
     _write(run, "audited", lessons)
+    if roles.turns:
+        roles.turns.clear()
     folders: dict[Set, Path] = {}
     with stages.timed("repair audited"):
         folders["audited"] = fine_tune(run, config, lessons, "audited", tell)
@@ -91,6 +93,8 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
         with stages.timed("control probes", examiner):
             drawn = _control(run, config, examiner, len(lessons), tell)
             _write(run, "control", drawn)
+            if roles.turns:
+                roles.turns.clear()
         with stages.timed("repair control"):
             folders["control"] = fine_tune(run, config, drawn, "control", tell)
     return folders
@@ -98,7 +102,9 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
 
 def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> list[Decided]:
     """The probes of these arms on which the references agree; failures that do not stand in other words are left out."""
-    asked = {p["probe_id"] for p in run.rows("proposals") if p["arm"] in arms and p["phase"] in phases}
+    proposals = [p for p in run.rows("proposals") if p["arm"] in arms and p["phase"] in phases]
+    asked = {p["probe_id"] for p in proposals}
+    practised = {p["probe_id"] for p in proposals if p["phase"] == "practice"}
     found = {
         v["id"]: v
         for v in run.rows("verdicts")
@@ -117,6 +123,7 @@ def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> l
             mode=modes.get(p["id"]) or asking.get(p["question"]),
             target_answer=found[p["id"]]["target_answer"] or "",
             own=p["pairing"] == "Q,I",
+            fresh=p["id"] in practised,
         )
         for p in probes
         if p["id"] in asked and p["id"] in found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from auditdm.backends.specs import load_editor, load_generator, load_judge, load_model
+from auditdm.backends.turns import Turns
 from auditdm.config import AuditConfig, ModelSpec
 from auditdm.errors import ConfigError
 from auditdm.method.auditor import read_prompts
@@ -27,6 +29,7 @@ class Roles:
     prompts: Mapping[str, str]
     quorum: float
     wordings: tuple[str, ...]
+    turns: Turns | None = None  # None: all models stay on their devices
 
     @property
     def revisions(self) -> dict[str, dict[str, str | None]]:
@@ -42,18 +45,26 @@ def fill_roles(config: AuditConfig) -> Roles:
         ConfigError: A spec or the file of prompts is wrong.
         ModelError: A model cannot be loaded.
 
-    Cost: the memory of the target and all references together.
+    Cost: the memory of the target and all references together; of the largest one, if they take turns.
     """
+    turns = Turns() if config.turns else None
+    target, *references = (loaded(turns, partial(model_from, spec)) for spec in (config.target, *config.references))
     return Roles(
-        target=model_from(config.target),
-        references=tuple(model_from(r) for r in config.references),
+        target=target,
+        references=tuple(references),
         judge=load_judge(config.judge),
         generator=load_generator(config.generator) if config.generator else None,
         editor=load_editor(config.editor) if config.editor else None,
         prompts=_prompts(config.prompts),
         quorum=config.quorum,
         wordings=config.wordings,
+        turns=turns,
     )
+
+
+def loaded(turns: Turns | None, make: Callable[[], Model]) -> Model:
+    """Make a model that takes turns, if there are any."""
+    return make() if turns is None else turns.load(make)
 
 
 def _prompts(path: Path | None) -> Mapping[str, str]:
