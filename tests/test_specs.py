@@ -95,7 +95,7 @@ def test_an_unknown_model_spec_says_what_is_known(spec, message):
         ),
         (load_generator, "sandbax", "Did you mean 'sandbox'? Known: sandbox, an import path my_module:MyClass."),
         (load_editor, "sandbox/large", "editor 'sandbox/large': write it like 'sandbox'."),
-        (load_judge, "exakt", "Did you mean 'exact'? Known: exact, an import path my_module:MyClass."),
+        (load_judge, "exakt", "Did you mean 'exact'? Known: exact, cascade, an import path my_module:MyClass."),
         (load_pool, "sandbox", "pool 'sandbox': write it like 'sandbox/0'."),
         (load_pool, "./gone", "gone does not exist. Give a folder of pictures"),
     ],
@@ -215,3 +215,11 @@ def test_a_hub_id_keeps_its_prefix_in_the_name(tmp_path):
 
     with pytest.raises(ModelError, match=r"lab/nothing: there is no such folder here, and the hub gave no model"):
         load_model("hf/lab/nothing", options={"local_files_only": True, "cache_dir": str(tmp_path)})
+
+
+def test_the_cascade_gets_its_options_and_says_which_it_does_not_know():
+    judge = load_judge("cascade", aliases={"sofa": "couch"}, model="acting_models:reference")
+    assert judge.same([("What is it?", "A sofa.", "couch"), ("How many dogs?", "two", "3")]) == [True, False]
+    assert judge.revisions == {"judge.model": {"model": "reference", "revision": "fake"}}
+    with pytest.raises(ConfigError, match="Its options: .*aliases"):
+        load_judge("cascade", alias={})

@@ -54,6 +54,18 @@ class ModelSpec(_Section):
         return json.dumps([name, self.options], sort_keys=True, default=str)
 
 
+class ToolSpec(_Section):
+    """What draws, edits or judges. A bare string is its `name`."""
+
+    name: Text  # a kind such as sandbox, exact or diffusers/ID, or an import path my_mod:MyClass
+    options: dict[str, Any] = Field(default_factory=dict)  # handed to whatever builds it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, found: Any) -> Any:
+        return {"name": found} if isinstance(found, str) else found
+
+
 class ImagePool(_Section):
     """The pictures an audit starts from. A bare string is its `path`."""
 
@@ -122,9 +134,9 @@ class AuditConfig(_Section):
     auditor: ModelSpec
     target: ModelSpec
     references: tuple[ModelSpec, ...]
-    judge: Text = "exact"
-    generator: Text | None = None  # draws captions
-    editor: Text | None = None  # changes pictures by command
+    judge: ToolSpec = ToolSpec(name="exact")
+    generator: ToolSpec | None = None  # draws captions
+    editor: ToolSpec | None = None  # changes pictures by command
     prompts: Path | None = None  # the auditor's prompts; None: those of the package
     actions: dict[Action, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)  # relative weights; see below
     quorum: float = Field(default=1.0, gt=0.5, le=1.0)  # share of references that must agree to be believed

@@ -49,6 +49,19 @@ def _exact_judge(spec: str, _: str, options: Options) -> Any:
     return _call(ExactJudge, spec, options)
 
 
+def _cascade_judge(spec: str, _: str, options: Options) -> Any:
+    from auditdm.backends.cascade import CascadeJudge
+
+    handed = dict(options)
+    if (entailment := handed.pop("entailment", None)) is not None:
+        from auditdm.backends.entailment import CrossEncoder
+
+        handed["entails"] = CrossEncoder(model_location(entailment))
+    if (model := handed.pop("model", None)) is not None:
+        handed["model"] = load_model(model)
+    return _call(CascadeJudge, spec, handed)
+
+
 def _sandbox_pool(spec: str, name: str, options: Options) -> Any:
     from auditdm.sandbox.pictures import sandbox_pool
 
@@ -77,7 +90,7 @@ BACKENDS: Mapping[str, Mapping[str, _Kind]] = {
     },
     "generator": {"sandbox": _Kind(_sandbox_generator, "sandbox")},
     "editor": {"sandbox": _Kind(_sandbox_editor, "sandbox")},
-    "judge": {"exact": _Kind(_exact_judge, "exact")},
+    "judge": {"exact": _Kind(_exact_judge, "exact"), "cascade": _Kind(_cascade_judge, "cascade")},
     "pool": {"sandbox": _Kind(_sandbox_pool, "sandbox/0")},
 }
 LATER = {  # kinds that this version does not have yet; the message says so instead of guessing
@@ -179,7 +192,8 @@ def load_editor(spec: str, **options: Any) -> ImageEditor:
 
 
 def load_judge(spec: str, **options: Any) -> Judge:
-    """Build what compares answers: "exact", or an import path. Options go to its constructor.
+    """Build what compares answers: "exact", "cascade", or an import path. Options go to its constructor; those of the
+    cascade may name an `entailment` model ("hf/ID" or a folder) and a `model` (any model spec) that decides the rest.
 
     Raises:
         ConfigError: Nothing is known under that spec, or an option is unknown.

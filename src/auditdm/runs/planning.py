@@ -63,7 +63,7 @@ def plan(config: AuditConfig) -> Plan:
         "auditor": resolved("model", config.auditor.model),
         "target": resolved("model", config.target.model),
         **{f"references[{n}]": resolved("model", r.model) for n, r in enumerate(config.references)},
-        "judge": resolved("judge", config.judge),
+        "judge": resolved("judge", config.judge.name),
         **{role: resolved(role, spec) for role, spec in _makers(config).items()},
     }
     pictures = len(load_pool(config.images.path, config.images.limit))
@@ -73,7 +73,7 @@ def plan(config: AuditConfig) -> Plan:
 
 def _makers(config: AuditConfig) -> dict[str, str]:
     found = {"generator": config.generator, "editor": config.editor}
-    return {role: spec for role, spec in found.items() if spec is not None}
+    return {role: spec.name for role, spec in found.items() if spec is not None}
 
 
 def _audit(config: AuditConfig) -> list[PlannedStage]:

@@ -35,7 +35,8 @@ class Roles:
     def revisions(self) -> dict[str, dict[str, str | None]]:
         """Which weights answer, for the run folder."""
         told = {"target": self.target} | {f"references[{n}]": r for n, r in enumerate(self.references)}
-        return {role: {"model": m.name, "revision": m.revision} for role, m in told.items()}
+        revisions = {role: {"model": m.name, "revision": m.revision} for role, m in told.items()}
+        return revisions | getattr(self.judge, "revisions", {})  # of a judge that asks models of its own
 
 
 def fill_roles(config: AuditConfig) -> Roles:
@@ -52,9 +53,9 @@ def fill_roles(config: AuditConfig) -> Roles:
     return Roles(
         target=target,
         references=tuple(references),
-        judge=load_judge(config.judge),
-        generator=load_generator(config.generator) if config.generator else None,
-        editor=load_editor(config.editor) if config.editor else None,
+        judge=load_judge(config.judge.name, **config.judge.options),
+        generator=load_generator(config.generator.name, **config.generator.options) if config.generator else None,
+        editor=load_editor(config.editor.name, **config.editor.options) if config.editor else None,
         prompts=_prompts(config.prompts),
         quorum=config.quorum,
         wordings=config.wordings,
