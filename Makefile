@@ -1,7 +1,7 @@
 # Every target makes .venv by itself the first time (several minutes: it installs PyTorch), and again when what is needed changes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
-EXTRAS ?= local,dev
+EXTRAS ?= local,diffusion,dev
 MARK   ?= not gpu and not net
 PYTEST ?=
 INSTALLED := .venv/.installed

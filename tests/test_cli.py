@@ -150,6 +150,20 @@ def test_doctor_prints_a_line_for_each_thing(tmp_path):
     assert (code, json.loads(out)["roles"]["target"]) == (0, "yes")
 
 
+def test_list_tells_what_a_configuration_may_hold():
+    code, out, err = said("list", "models", "--json")
+    assert (code, err) == (0, "")
+    assert len([row for row in json.loads(out) if row["grpo_auditor"]]) >= 8
+    code, out, _ = said("list", "pools")
+    assert code == 0
+    assert "webdataset  webdataset/shard-{000..099}.tar" in out.splitlines()
+    code, out, err = ended(started("list", "moddels"))
+    assert (code, out) == (1, "")
+    assert err == (
+        "auditdm: there is no list of 'moddels'. Known: models, endpoints, generators, editors, judges, pools.\n"
+    )
+
+
 def test_json_is_all_there_is_on_standard_output(audit_yaml, tmp_path):
     code, out, err = said("audit", audit_yaml(), "--run", tmp_path / "run", "--json")
     assert (code, err) == (0, "")
@@ -381,7 +395,7 @@ def test_the_model_libraries_are_silent(tmp_path):
     code, out, err = ended(started(tmp_path / "audit.yaml", run, code=TWICE))
     assert code == 0, err
     assert out == f"Run: {run}\nReport: {run / 'report' / 'index.html'}\naudited: {run / 'models' / 'target-audited'}\n"
-    stages = "pictures|training trained|discovery trained|discovery prompt_only|modes|repair audited"
+    stages = "pictures|training trained|discovery trained|discovery prompt_only|modes|practice|repair audited"
     strange = [line for line in err.splitlines() if not re.match(rf" *({stages}): ", line)]
     assert not strange
     assert ESCAPE not in err

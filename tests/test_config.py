@@ -21,7 +21,13 @@ def message(**changes):
 
 def test_defaults_are_those_of_the_page():
     config = parse_config(LEAST)
-    assert (config.seed, config.run, config.judge.name, config.quorum, config.reward) == (0, None, "exact", 1.0, "gated")
+    assert (config.seed, config.run, config.judge.name, config.quorum, config.reward) == (
+        0,
+        None,
+        "exact",
+        1.0,
+        "gated",
+    )
     assert config.wordings == ("{question}",)
     assert config.actions == {"question": 1.0}
     assert config.images.holdout == 0.5

@@ -17,6 +17,7 @@ from auditdm.types import picture_id
 pytestmark = pytest.mark.tiny
 
 ROWS = 12
+LESSONS = ROWS // 2 + 1  # failures wanted, and the one agreement that this target and this reference reach
 LORA = {"r": 4, "lora_alpha": 8}
 OPTIONS = {"learning_rate": 1e-3, "per_device_train_batch_size": 4, "max_steps": 2, "save_steps": 1}
 QUESTIONS = ["how many shapes are there ?", "what colour is the star ?", "is the red circle large ?"]
@@ -86,7 +87,7 @@ def test_a_fine_tune_moves_the_words_and_not_the_eyes(audited, tmp_path, lora):
     assert all(answer.text is not None for answer in model.generate([(fake_picture(), q) for q in QUESTIONS]))
 
     rows = Run.read(path).rows("trainset")
-    assert [row["origin"] for row in rows] == ["failure"] * (ROWS // 2) + ["replay"] * (ROWS // 2)
+    assert [row["origin"] for row in rows] == ["failure"] * (ROWS // 2) + ["replay"]
     assert {row["answer"] for row in rows} == {"two"}
     assert {row["label_from"] for row in rows} == {"consensus of the references"}
     assert Run.read(path).finished
@@ -164,11 +165,12 @@ def test_the_control_has_as_many_rows_from_what_nobody_audited(audited, tmp_path
     run = Run.read(path)
     rows = run.rows("trainset")
     sets = {name: [row for row in rows if row["set"] == name] for name in ("audited", "control")}
-    assert len(sets["audited"]) == len(sets["control"]) == ROWS
+    assert len(sets["audited"]) == len(sets["control"]) == LESSONS
     assert {row["origin"] for row in sets["control"]} == {"random"}
     arms = {p["probe_id"]: p["arm"] for p in run.rows("proposals") if p["phase"] in ("control", "practice")}
     assert {arms[row["probe_id"]] for row in sets["control"]} <= {"pool", "prompt_only"}
     assert "prompt_only" in {arms[row["probe_id"]] for row in sets["control"]}  # the pool's own did not suffice
+    assert {row["probe_id"] for row in sets["audited"]} != {row["probe_id"] for row in sets["control"]}
     assert picture_id(run.picture(sets["control"][0]["picture_id"])) == sets["control"][0]["picture_id"]
 
 
@@ -229,7 +231,7 @@ def test_a_full_disk_keeps_the_tables_and_the_same_command_goes_on(audited, tmp_
             rectify(path, control=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len(Run.read(path).rows("trainset")) == ROWS
+    assert len(Run.read(path).rows("trainset")) == LESSONS
     assert Path(rectify(path, control=False)["audited"]).is_dir()
 
 

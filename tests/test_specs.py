@@ -20,7 +20,9 @@ from auditdm.backends.specs import (
 from auditdm.errors import ConfigError
 
 KNOWN_MODELS = (
-    "Known: hf/google/gemma-3-4b-it, sandbox/target-small, a local model folder, or an import path my_module:MyClass."
+    "Known: hf/google/gemma-3-4b-it, sandbox/target-small, openai-api/my-model, openai/gpt-4o, "
+    "vllm/Qwen/Qwen3-VL-8B-Instruct, google/gemini-2.5-flash, anthropic/claude-sonnet-4-5, a local model folder, "
+    "or an import path my_module:MyClass."
 )
 
 
@@ -62,15 +64,12 @@ def refusal(load, spec, **options):
             "sandbx/target-small",
             f"no kind and no folder has this name. Did you mean 'sandbox/target-small'? {KNOWN_MODELS}",
         ),
-        ("google/gemma-3-4b-it", f"endpoints are not yet supported in this version. {KNOWN_MODELS}"),
+        ("google/gemma-3-4b-it", "A model of the hub is written 'hf/google/gemma-3-4b-it'."),
         ("llava-hf/llava-1.5-7b-hf", f"A model of the hub is written 'hf/llava-hf/llava-1.5-7b-hf'. {KNOWN_MODELS}"),
         ("gemma", f"model 'gemma': no kind and no folder has this name. {KNOWN_MODELS}"),
         ("./gone", f"model './gone': there is no such folder. {KNOWN_MODELS}"),
         ("/gone/away", f"model '/gone/away': there is no such folder. {KNOWN_MODELS}"),
-        (
-            "openai-api/lab/gpt",
-            f"model 'openai-api/lab/gpt': endpoints are not yet supported in this version. {KNOWN_MODELS}",
-        ),
+        ("openai-api", "model 'openai-api': write it like 'openai-api/my-model'."),
         ("hf", "model 'hf': write it like 'hf/google/gemma-3-4b-it'."),
         ("sandbox/", "model 'sandbox/': write it like 'sandbox/target-small'."),
         ("no_such_module:Model", "Python finds no module 'no_such_module'. Install it, or start with PYTHONPATH"),
@@ -221,5 +220,5 @@ def test_the_cascade_gets_its_options_and_says_which_it_does_not_know():
     judge = load_judge("cascade", aliases={"sofa": "couch"}, model="acting_models:reference")
     assert judge.same([("What is it?", "A sofa.", "couch"), ("How many dogs?", "two", "3")]) == [True, False]
     assert judge.revisions == {"judge.model": {"model": "reference", "revision": "fake"}}
-    with pytest.raises(ConfigError, match="Its options: .*aliases"):
+    with pytest.raises(ConfigError, match=r"Its options: .*aliases"):
         load_judge("cascade", alias={})

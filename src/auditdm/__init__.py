@@ -19,9 +19,10 @@ from auditdm.types import (
 
 if TYPE_CHECKING:
     from auditdm.backends.pools import read_pool
+    from auditdm.backends.specs import listing
     from auditdm.config import AuditConfig, load_config, parse_config
     from auditdm.runs.auditing import audit
-    from auditdm.runs.doctor import doctor
+    from auditdm.runs.checkups import doctor
     from auditdm.runs.evaluation import evaluate
     from auditdm.runs.planning import plan
     from auditdm.runs.rectification import rectify
@@ -36,8 +37,9 @@ _ON_FIRST_USE = {
     "Run": "auditdm.store",
     "audit": "auditdm.runs.auditing",
     "demo": "auditdm.sandbox.demo",
-    "doctor": "auditdm.runs.doctor",
+    "doctor": "auditdm.runs.checkups",
     "evaluate": "auditdm.runs.evaluation",
+    "listing": "auditdm.backends.specs",
     "load_config": "auditdm.config",
     "paired_difference": "auditdm.stats",
     "parse_config": "auditdm.config",
@@ -70,6 +72,7 @@ __all__ = [
     "demo",
     "doctor",
     "evaluate",
+    "listing",
     "load_config",
     "paired_difference",
     "parse_config",

@@ -138,6 +138,17 @@ def doctor(
     show_checkup(auditdm.doctor(model), as_json)
 
 
+@app.command("list")
+def listing(
+    what: Annotated[str, typer.Argument(help="models, endpoints, generators, editors, judges or pools.")] = "models",
+    as_json: Json = False,
+) -> None:
+    """List the tested architectures of models, or the kinds of specs that a role takes."""
+    rows = auditdm.listing(what)
+    told = ["  ".join(str(v) for v in (r.get("name", r.get("kind")), r["example"], r.get("reason")) if v) for r in rows]
+    print(json.dumps(rows) if as_json else "\n".join(told))
+
+
 @app.command()
 def report(run: RunFolder) -> None:
     """Write the static report of a run; it opens offline."""

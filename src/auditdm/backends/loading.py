@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,8 +19,11 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
 )
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+from transformers.utils import is_torchvision_available
 from transformers.utils.hub import cached_file, extract_commit_hash
 
+from auditdm.backends.families import FAMILIES, family_of
 from auditdm.errors import ConfigError, ModelError
 from auditdm.types import content_id
 
@@ -34,6 +38,8 @@ _READ = (  # beside the weights, the files that decide what a model answers
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+_PICTURES = ("image_processor", "tokenizer")  # what a processor needs of its parts
+_PIXELS = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
 
 
 def load_vlm(
@@ -51,15 +57,16 @@ def load_vlm(
         dtype: "auto" (float32 on a CPU, bfloat16 on CUDA) or a torch type by name.
         device: "auto" (a GPU if there is one) or a torch device.
         adapter: A LoRA adapter's folder or hub id; it is merged into the weights.
-        options: Handed to `from_pretrained`. With `device_map` or `quantization_config` the model stays where
-            transformers puts it.
+        options: Handed to `from_pretrained`, but for those that bound the pixels of a picture (`min_pixels`,
+            `max_pixels` of Qwen-VL), which the processor gets. With `device_map` or `quantization_config` the model
+            stays where transformers puts it.
 
     Returns:
         (model in eval mode, processor that pads on the left). Every weight of the model was in the files.
 
     Raises:
         ModelError: Nothing there, not a model, no picture input, or weights missing, broken or of another shape.
-        ConfigError: An unknown dtype, or an option that is set here.
+        ConfigError: An unknown dtype, an option that is set here, or a bound of pixels that this family has not.
     """
     options = dict(options or {})
     if clash := sorted(_OURS & options.keys()):
@@ -69,23 +76,12 @@ def load_vlm(
     where = local_folder(path_or_id) or str(path_or_id)
     hub = {key: options[key] for key in _HUB if key in options}
     config = _config(where, hub)
-    read_processor: Any = AutoProcessor
-    try:
-        processor = read_processor.from_pretrained(where, trust_remote_code=False, **hub)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise ModelError(
-            f"{where}: its processor cannot be loaded: {error}\n"
-            "A model folder needs the tokenizer and the picture processor beside the weights "
-            "(AutoProcessor.save_pretrained writes both)."
-        ) from error
-    if getattr(processor, "image_processor", None) is None:
-        raise ModelError(
-            f"{where}: it has a tokenizer but no picture processor. "
-            "Add its preprocessor_config.json, or choose a model that takes pictures."
-        )
-    processor.tokenizer.padding_side = "left"
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    pixels = {key: options.pop(key) for key in _PIXELS if key in options}
+    processor = _processor(where, config, hub)
+    _bound_pixels(where, config, processor, pixels)
+    attention = family_of(config).attention
+    if attention is not None:
+        options.setdefault("attn_implementation", dict(attention))
     model = _weights(where, config=config, dtype=kind, **options)
     if adapter is not None:
         model = _merged(model, adapter)
@@ -171,6 +167,75 @@ def _config(where: Path | str, hub: Mapping[str, Any]) -> Any:
     return config
 
 
+def _processor(where: Path | str, config: Any, hub: Mapping[str, Any]) -> Any:
+    """The model's processor, with a picture half, padding on the left."""
+    read: Any = AutoProcessor
+    kind = PROCESSOR_MAPPING.get(type(config), None)
+    if not is_torchvision_available() and kind is not None and kind.get_attributes() == [*_PICTURES, "video_processor"]:
+        read = _without_videos(kind)
+    try:
+        processor = read.from_pretrained(where, trust_remote_code=False, **hub)
+    except ImportError as error:
+        raise ModelError(f"{where}: its processor needs a package that is not installed: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{where}: its processor cannot be loaded: {error}\n"
+            "A model folder needs the tokenizer and the picture processor beside the weights "
+            "(AutoProcessor.save_pretrained writes both)."
+        ) from error
+    if getattr(processor, "image_processor", None) is None:
+        raise ModelError(
+            f"{where}: it has a tokenizer but no picture processor. "
+            "Add its preprocessor_config.json, or choose a model that takes pictures."
+        )
+    processor.tokenizer.padding_side = "left"
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def _without_videos(kind: Any) -> Any:
+    """A processor class that reads pictures alone.
+
+    The video half of Qwen-VL, SmolVLM, InternVL and LLaVA-OneVision needs torchvision, and without it transformers 5.23
+    refuses the whole processor.
+    """
+
+    class PicturesOnly(kind):  # type: ignore[misc]
+        video_processor = SimpleNamespace(num_frames=None, fps=None)  # SmolVLM's chat template asks for both
+        videos: Mapping[str, Any] = {}  # its settings, kept for whoever loads what is saved from here
+
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return list(_PICTURES)
+
+        @classmethod
+        def from_args_and_dict(cls, args: Any, processor_dict: Any, **rest: Any) -> Any:
+            processor = super().from_args_and_dict([*args, None], processor_dict, **rest)
+            processor.videos = processor_dict.get("video_processor", {})
+            return processor
+
+        def to_dict(self) -> dict[str, Any]:
+            return {**super().to_dict(), "video_processor": self.videos}
+
+    PicturesOnly.__name__ = kind.__name__  # the name is what gets saved
+    return PicturesOnly
+
+
+def _bound_pixels(where: Path | str, config: Any, processor: Any, pixels: Mapping[str, int]) -> None:
+    """Set the smallest and largest picture that the processor hands on, in pixels."""
+    if not pixels:
+        return
+    if not set(pixels) <= set(family_of(config).pixel_options):
+        known = ", ".join(family.name for family in FAMILIES.values() if family.pixel_options)
+        raise ConfigError(
+            f"{where}: options.{min(pixels)} is set, but a '{config.model_type}' model has no such bound. "
+            f"It is for {known}; remove it."
+        )
+    edges = {_PIXELS[key]: bound for key, bound in pixels.items()}  # both "edges" are counts of pixels to these
+    processor.image_processor.size = {**dict(processor.image_processor.size), **edges}
+
+
 def _weights(where: Path | str, **options: Any) -> Any:
     """The model with every weight read from its safetensors."""
     make: Any = AutoModelForImageTextToText
@@ -178,12 +243,16 @@ def _weights(where: Path | str, **options: Any) -> Any:
         model, found = make.from_pretrained(
             where, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError, ImportError) as error:
+    except ImportError as error:
+        raise ModelError(f"{where}: an option of it needs a package that is not installed: {error}") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if out_of_memory(error):
             raise ModelError(f"{where}: too large for this machine's memory: {error}") from error
+        given = ", ".join(sorted(options.keys() - {"config", "dtype"}))
         raise ModelError(
             f"{where}: the weights cannot be loaded: {error}\n"
             "Only safetensors are read. Copy or download the model again; save_pretrained converts other formats."
+            + (f" If the reason is an option, change it; given: {given}." if given else "")
         ) from error
     if missing := sorted(found["missing_keys"]):
         raise ModelError(

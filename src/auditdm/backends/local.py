@@ -15,6 +15,7 @@ import torch
 from PIL.Image import Image
 from transformers import BatchFeature
 
+from auditdm.backends.families import family_of, plain_prompt
 from auditdm.backends.loading import load_vlm, local_folder, out_of_memory, revision_of
 from auditdm.errors import ConfigError, ModelError
 from auditdm.types import Answer, picture_id, seed_for
@@ -22,6 +23,8 @@ from auditdm.types import Answer, picture_id, seed_for
 __all__ = ["TransformersModel", "load_vlm"]
 
 log = logging.getLogger(__name__)
+_MARKS = ("_token", "_tag")  # how processors call the attributes that hold their control tokens
+_TILE = re.compile(r"<row_\d+_col_\d+>")
 _DRAWING = threading.Lock()  # torch has one stream of chance, and models may be asked side by side
 
 
@@ -29,7 +32,7 @@ class TransformersModel:
     """A vision-language model held in memory, answering in batches.
 
     Prompts follow the model's own chat template (picture first, then the text); a model without one, such as
-    PaliGemma, gets its image token and the text. Control tokens inside a text are taken apart, so that an auditor's
+    PaliGemma, gets the form that `families` has for it. Control tokens inside a text are taken apart, so that an auditor's
     words cannot pose as a picture or as another speaker.
 
     Args:
@@ -42,7 +45,8 @@ class TransformersModel:
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
         dtype: "auto" (float32 on a CPU, bfloat16 on CUDA) or a torch type by name.
         adapter: A LoRA adapter's folder or hub id, merged into the weights on loading.
-        options: Handed to `from_pretrained` as they are, e.g. {"attn_implementation": "sdpa", "revision": "main"}.
+        options: Handed to `from_pretrained` as they are, e.g. {"attn_implementation": "sdpa", "revision": "main"} or
+            a `quantization_config`; the `min_pixels` and `max_pixels` of Qwen-VL go to its processor.
 
     Attributes:
         revision: The commit of a hub id; for a folder, a digest of its weights and of the files read with them.
@@ -93,8 +97,8 @@ class TransformersModel:
             batch: N pairs; pictures of any size and mode, made RGB here and resized by the model's own processor.
 
         Returns:
-            N answers in the same order. A pair that the model's processor refuses (a picture too long and thin, say)
-            is an answer with a problem; an empty reply is an empty text.
+            N answers in the same order. A pair that the model or its processor refuses (a picture too long and thin,
+            say) is an answer with a problem; an empty reply is an empty text.
 
         Raises:
             ModelError: One single pair does not fit into memory, or the device failed.
@@ -121,7 +125,8 @@ class TransformersModel:
         if not safe:
             return []
         if not self.processor.chat_template:
-            return [f"{self.processor.image_token}{text}" for text in safe]
+            family = family_of(self.model.config)
+            return [plain_prompt(family, self.processor.image_token, text) for text in safe]
         asked = [[{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}] for text in safe]
         prompts: list[str] = self.processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
         return prompts
@@ -148,6 +153,8 @@ class TransformersModel:
 
     def _inputs(self, part: Sequence[_Asked]) -> Any:
         """The tensors of a forward pass, on the model's device."""
+        if any(0 in one.picture.size for one in part):  # some processors would make one up
+            raise _Refused("the picture has no pixels")
         opening = self.processor.tokenizer.bos_token
         begun = opening is not None and part[0].prompt.startswith(opening)
         try:
@@ -172,7 +179,10 @@ class TransformersModel:
                 torch.default_generator.manual_seed(seed)
                 for gpu in gpus:
                     torch.cuda.default_generators[gpu].manual_seed(seed)
-            tokens = self.model.generate(**inputs, generation_config=self._generation)
+            try:
+                tokens = self.model.generate(**inputs, generation_config=self._generation)
+            except ValueError as error:  # transformers compares what the processor promised with what the model found
+                raise _Refused(str(error)) from error
         new = tokens[:, inputs["input_ids"].shape[1] :]
         return [text.strip() for text in self.processor.tokenizer.batch_decode(new, skip_special_tokens=True)]
 
@@ -197,7 +207,7 @@ class TransformersModel:
 
 
 class _Refused(Exception):
-    """The model's processor cannot take what it was given."""
+    """The model, or its processor, cannot take what it was given."""
 
 
 class _Asked(NamedTuple):
@@ -245,12 +255,31 @@ class _OncePerPicture:
             return self._inner(images, **options)
         once = [images[which.index(at)] for at in range(len(first))]
         prepared = self._inner(once, **options)
-        if any(len(rows) != len(once) for rows in prepared.values()):  # Qwen-VL strings all patches together
+        pieces = _pieces(prepared)
+        if pieces is not None:  # Qwen-VL and InternVL string the patches of all pictures together
+            prepared["pixel_values"] = pieces
+        elif any(len(rows) != len(once) for rows in prepared.values()):  # strung together in a way not known here
             return self._inner(images, **options)
         repeated = {
-            key: [rows[at] for at in which] if isinstance(rows, list) else rows[which] for key, rows in prepared.items()
+            key: [rows[at] for at in which] if isinstance(rows, list | tuple) else rows[which]
+            for key, rows in prepared.items()
         }
+        if pieces is not None:
+            repeated["pixel_values"] = torch.cat(repeated["pixel_values"])
         return BatchFeature(repeated)
+
+
+def _pieces(prepared: Any) -> list[torch.Tensor] | None:
+    """The patches of each picture where one tensor holds those of all; None where each picture has its own row."""
+    if "image_grid_thw" in prepared:  # Qwen-VL: time, height and width in patches
+        counts = prepared["image_grid_thw"].prod(-1)
+    elif "num_patches" in prepared:  # InternVL: tiles
+        counts = prepared["num_patches"]
+    else:
+        return None
+    if int(counts.sum()) != len(prepared["pixel_values"]):  # the name means something else here
+        return None
+    return list(torch.split(prepared["pixel_values"], counts.tolist()))
 
 
 def _generation(model: Any, tokenizer: Any, max_new_tokens: int, temperature: float) -> Any:
@@ -270,8 +299,13 @@ def _generation(model: Any, tokenizer: Any, max_new_tokens: int, temperature: fl
 
 
 def control_tokens(processor: Any) -> re.Pattern[str]:
-    """Finds every token that a text from outside must not be able to write."""
+    """Finds every token that a text from outside must not be able to write.
+
+    Those are the tokenizer's special tokens, those that the processor puts around a picture, and the names of a
+    picture's tiles (Idefics3, SmolVLM), which some tokenizers keep as ordinary ones.
+    """
     added = processor.tokenizer.added_tokens_decoder.values()
-    tokens = {token.content for token in added if token.special} | {processor.image_token}
-    long_first = sorted((token for token in tokens if token and len(token) > 1), key=lambda token: (-len(token), token))
+    tokens = {token.content for token in added if token.special or _TILE.fullmatch(token.content)}
+    tokens |= {word for name, word in vars(processor).items() if name.endswith(_MARKS) and isinstance(word, str)}
+    long_first = sorted((token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token))
     return re.compile("|".join(re.escape(token) for token in long_first) or r"(?!)")

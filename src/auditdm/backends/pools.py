@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import BinaryIO, overload
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -21,7 +21,16 @@ log = logging.getLogger(__name__)
 QUESTIONS = "questions.jsonl"
 
 # What Pillow's plugins raise on damaged files.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    RuntimeError,  # of a damaged AVIF
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Pool(Sequence[Source]):
         name = self.names[index]
         try:
             image = decode(self.path / name)
-        except _DAMAGE as problem:
+        except DAMAGE as problem:
             raise ConfigError(f"{self.path / name}: was readable before and is not now: {problem}.") from problem
         if picture_id(image) != self.ids[index]:
             raise ConfigError(f"{self.path / name}: was changed while the run was using it. Give the command again.")
@@ -79,7 +88,7 @@ def read_pool(path: str | Path, limit: int | None = None) -> Pool:
     if not path.is_dir():
         found = "is a file" if path.exists() else "does not exist"
         raise ConfigError(f"images: {path} {found}. Give a folder of pictures; it may have subfolders.")
-    candidates = _picture_names(path)
+    candidates = picture_names(path)
     if not candidates:
         raise ConfigError(
             f"images: {path} holds no pictures. Allowed is any format that Pillow reads, such as png or jpg."
@@ -91,7 +100,7 @@ def read_pool(path: str | Path, limit: int | None = None) -> Pool:
             break
         try:
             image = decode(path / name)
-        except _DAMAGE as problem:
+        except DAMAGE as problem:
             skipped.append((name, str(problem) or type(problem).__name__))
             continue
         first = good.setdefault(picture_id(image), name)
@@ -108,7 +117,7 @@ def read_pool(path: str | Path, limit: int | None = None) -> Pool:
     return Pool(path, names, tuple(good), tuple(asked.get(name) for name in names), tuple(skipped))
 
 
-def decode(path: Path) -> Image.Image:
+def decode(picture: Path | BinaryIO) -> Image.Image:
     """Read a picture as a person sees it: upright by its EXIF mark, transparency on white, RGB uint8.
 
     Of an animation the first frame is read; 16-bit grey is scaled to 8 bits.
@@ -117,9 +126,12 @@ def decode(path: Path) -> Image.Image:
         OSError: The file cannot be read; Pillow's plugins also raise SyntaxError, ValueError and a few more.
         ValueError: 32-bit pixels, which have no agreed range.
     """
-    with Image.open(path) as opened:
+    if isinstance(picture, Path):  # an open file: Pillow does not turn some TIFFs upright that it was given by name
+        with picture.open("rb") as file:
+            return decode(file)
+    with Image.open(picture) as opened:
         image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I;16"):
+        if image.mode.startswith("I;16") or (image.mode == "I" and opened.format == "PPM"):
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         if image.mode in ("I", "F"):
             raise ValueError("32-bit pixels have no agreed range; save the picture with 8 bits per channel")
@@ -128,9 +140,9 @@ def decode(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def _picture_names(path: Path) -> list[str]:
+def picture_names(path: Path) -> list[str]:
     """Files with the ending of a format that Pillow reads, relative and sorted; hidden ones are nobody's pictures."""
-    readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN} | {".mpo"}
     return sorted(name.as_posix() for name in _files(path) if name.suffix.lower() in readable)
 
 

@@ -31,6 +31,18 @@ def _zoo_folder(name: str) -> str | Path:
     return model_folder(name)
 
 
+def _endpoint(spec: str, name: str, options: Options) -> Any:
+    from auditdm.backends.endpoint import EndpointModel, with_address
+
+    if spec.startswith(("google/gemma", "google/paligemma")):
+        raise ConfigError(
+            f"model '{spec}': Google's server has no open weights. A model of the hub is written 'hf/{spec}'."
+        )
+    handed = with_address(spec.partition("/")[0], dict(options.get("options") or {}))
+    ours = {key: value for key, value in options.items() if key not in ("batch", "device", "dtype", "options")}
+    return _call(EndpointModel, spec, {"name": spec, **ours, **handed}, name)
+
+
 def _sandbox_generator(spec: str, _: str, options: Options) -> Any:
     from auditdm.sandbox.pictures import SandboxGenerator
 
@@ -68,6 +80,12 @@ def _sandbox_pool(spec: str, name: str, options: Options) -> Any:
     return sandbox_pool(name, options["limit"])
 
 
+def _record_pool(spec: str, _: str, options: Options) -> Any:
+    from auditdm.backends.record_pools import read_records
+
+    return read_records(spec, options["limit"])
+
+
 def _vlm(spec: str, _: str, options: Options) -> Any:
     from auditdm.backends.local import TransformersModel
 
@@ -87,18 +105,24 @@ BACKENDS: Mapping[str, Mapping[str, _Kind]] = {
     "model": {
         "hf": _Kind(_vlm, "hf/google/gemma-3-4b-it"),
         "sandbox": _Kind(_vlm, "sandbox/target-small"),
+        "openai-api": _Kind(_endpoint, "openai-api/my-model"),
+        "openai": _Kind(_endpoint, "openai/gpt-4o"),
+        "vllm": _Kind(_endpoint, "vllm/Qwen/Qwen3-VL-8B-Instruct"),
+        "google": _Kind(_endpoint, "google/gemini-2.5-flash"),
+        "anthropic": _Kind(_endpoint, "anthropic/claude-sonnet-4-5"),
     },
     "generator": {"sandbox": _Kind(_sandbox_generator, "sandbox")},
     "editor": {"sandbox": _Kind(_sandbox_editor, "sandbox")},
     "judge": {"exact": _Kind(_exact_judge, "exact"), "cascade": _Kind(_cascade_judge, "cascade")},
-    "pool": {"sandbox": _Kind(_sandbox_pool, "sandbox/0")},
+    "pool": {
+        "sandbox": _Kind(_sandbox_pool, "sandbox/0"),
+        "hf-dataset": _Kind(_record_pool, "hf-dataset/owner/name:train"),
+        "parquet": _Kind(_record_pool, "parquet/photos/*.parquet"),
+        "webdataset": _Kind(_record_pool, "webdataset/shard-{000..099}.tar"),
+        "coco": _Kind(_record_pool, "coco/questions.json"),
+    },
 }
 LATER = {  # kinds that this version does not have yet; the message says so instead of guessing
-    "openai-api": "endpoints",
-    "openai": "endpoints",
-    "anthropic": "endpoints",
-    "google": "endpoints",
-    "vllm": "endpoints",
     "diffusers": "diffusion models",
 }
 _OTHER_MODELS = "a local model folder, or an import path my_module:MyClass"
@@ -146,7 +170,39 @@ def model_location(spec: str) -> str | Path:
     if _is_folder(spec):
         return Path(spec).expanduser()
     kind, name = _named("model", spec, _OTHER_MODELS)
+    if kind not in WEIGHTS:
+        raise ConfigError(
+            f"model '{spec}': a model behind an endpoint cannot be trained. Give hf/ID or a local model folder."
+        )
     return WEIGHTS[kind](name)
+
+
+def listing(what: str) -> list[dict[str, Any]]:
+    """List what can stand in a configuration.
+
+    Args:
+        what: "models" for the architectures that are tested, as `families.architectures`; "generators", "editors",
+            "judges", "pools" or "endpoints" for the kinds of specs, each with an example.
+
+    Raises:
+        ConfigError: There is no such list; names those there are.
+
+    Example:
+        >>> listing("judges")
+        [{'kind': 'exact', 'example': 'exact'}, {'kind': 'cascade', 'example': 'cascade'}]
+    """
+    if what == "models":
+        from auditdm.backends.families import architectures
+
+        return architectures()
+    if what == "endpoints":
+        kinds = {kind: one for kind, one in BACKENDS["model"].items() if kind not in WEIGHTS}
+    elif what.removesuffix("s") in BACKENDS and what.endswith("s"):
+        kinds = dict(BACKENDS[what.removesuffix("s")])
+    else:
+        lists = ", ".join(["models", "endpoints", *(f"{role}s" for role in BACKENDS if role != "model")])
+        raise ConfigError(f"there is no list of {what!r}. Known: {lists}.")
+    return [{"kind": kind, "example": one.example} for kind, one in kinds.items()]
 
 
 def resolved(role: str, spec: str) -> str:
@@ -192,8 +248,9 @@ def load_editor(spec: str, **options: Any) -> ImageEditor:
 
 
 def load_judge(spec: str, **options: Any) -> Judge:
-    """Build what compares answers: "exact", "cascade", or an import path. Options go to its constructor; those of the
-    cascade may name an `entailment` model ("hf/ID" or a folder) and a `model` (any model spec) that decides the rest.
+    """Build what compares answers: "exact", "cascade", or an import path. Options go to its constructor.
+
+    Those of the cascade may name an `entailment` model ("hf/ID" or a folder) and a `model` (any model spec) for the rest.
 
     Raises:
         ConfigError: Nothing is known under that spec, or an option is unknown.
@@ -210,7 +267,8 @@ def load_pool(spec: str, limit: int | None = None) -> Sequence[Source]:
     """Open the pictures that an audit starts from.
 
     Args:
-        spec: "sandbox/SEED", or a folder of pictures.
+        spec: A folder of pictures; a kind and a name ("parquet/...", "webdataset/...", "hf-dataset/...", "coco/...",
+            "sandbox/SEED"); or a file that ends in .parquet, .tar or .json.
         limit: At most so many; None: all there are.
 
     Raises:
@@ -219,6 +277,9 @@ def load_pool(spec: str, limit: int | None = None) -> Sequence[Source]:
     if spec.partition("/")[0] in BACKENDS["pool"]:
         pool: Sequence[Source] = _made("pool", spec, {"limit": limit}, "a folder of pictures")
         return pool
+    if Path(spec.partition("?")[0]).suffix.lower() in (".parquet", ".tar", ".json"):
+        records: Sequence[Source] = _record_pool(spec, "", {"limit": limit})
+        return records
     from auditdm.backends.pools import read_pool
 
     return read_pool(spec, limit)

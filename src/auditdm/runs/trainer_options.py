@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from auditdm.backends.families import LANGUAGE_LAYERS
 from auditdm.config import AuditConfig, ModelSpec
 from auditdm.errors import ConfigError, ModelError, StoreError
 
-LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q|k|v|o|gate|up|down)_proj"
 MAX_REPLY_TOKENS = 96
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ROOM_SAID = ("No space left", "File too large", "Disk quota exceeded", "PytorchStreamWriter", "inline_container")
@@ -136,16 +136,18 @@ def load_for_training(spec: ModelSpec, lora: Mapping[str, Any] | None, role: str
         ConfigError: It names a class of the user's, whose weights are its own.
         ModelError: It cannot be loaded, or TRL cannot train its kind in this role.
     """
+    from auditdm.backends.families import family_of
     from auditdm.backends.local import load_vlm
     from auditdm.backends.specs import model_location
 
     options, dtype = dict(spec.options), "float32" if spec.dtype == "auto" and lora is None else spec.dtype
     adapter = options.pop("adapter", None)
     model, processor = load_vlm(model_location(spec.model), dtype, spec.device, adapter, options=options)
-    if role == "auditor" and type(model).__name__.startswith("PaliGemma"):
+    family = family_of(model.config)
+    if role == "auditor" and family.no_grpo:
         raise ModelError(
-            f"auditor is {spec.model}: PaliGemma cannot be trained by GRPO (its prefix is read both ways, so a "
-            "reply cannot be scored). Use a Gemma 3, Qwen-VL or SmolVLM auditor; PaliGemma can be the target."
+            f"auditor is {spec.model}: {family.name} cannot be trained by GRPO: {family.no_grpo}. "
+            "Use a Gemma 3, Qwen-VL or SmolVLM auditor; this one can be the target."
         )
     if not processor.chat_template:
         raise ModelError(

@@ -3,13 +3,13 @@ import json
 import pytest
 
 from auditdm.errors import ConfigError, ModelError
-from auditdm.runs.doctor import doctor
+from auditdm.runs.checkups import doctor
 
 pytestmark = pytest.mark.tiny
 
 
 def test_the_machine_is_told_with_what_is_missing(monkeypatch):
-    from auditdm.runs import doctor as module
+    from auditdm.runs import checkups as module
 
     monkeypatch.setattr(module, "requires", lambda _: [
         "torch>=2.8; extra == 'local'", "no-such-package[all]>=1; extra == 'local'", "numpy>=2", "pytest; extra == \"dev\"",
