@@ -87,12 +87,12 @@ def test_an_unknown_model_spec_says_what_is_known(spec, message):
 @pytest.mark.parametrize(
     ("load", "spec", "message"),
     [
+        (load_generator, "diffusers", "write it like 'diffusers/black-forest-labs/FLUX.1-dev'"),
         (
             load_generator,
-            "diffusers/flux",
-            "generator 'diffusers/flux': diffusion models are not yet supported in this version.",
+            "sandbax",
+            "Did you mean 'sandbox'? Known: sandbox, diffusers/black-forest-labs/FLUX.1-dev, an",
         ),
-        (load_generator, "sandbax", "Did you mean 'sandbox'? Known: sandbox, an import path my_module:MyClass."),
         (load_editor, "sandbox/large", "editor 'sandbox/large': write it like 'sandbox'."),
         (load_judge, "exakt", "Did you mean 'exact'? Known: exact, cascade, an import path my_module:MyClass."),
         (load_pool, "sandbox", "pool 'sandbox': write it like 'sandbox/0'."),

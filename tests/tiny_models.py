@@ -315,9 +315,9 @@ def _paligemma2(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> 
 
 def _pictures_alone(kind: Any) -> Any:
     """The processor class as it is loaded here: its video half needs torchvision."""
-    from auditdm.backends.loading import _without_videos
+    from auditdm.backends.loading import without_videos
 
-    return kind if is_torchvision_available() else _without_videos(kind)
+    return kind if is_torchvision_available() else without_videos(kind)
 
 
 def _qwen2_5_vl(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> tuple[Any, Any]:

@@ -71,8 +71,8 @@ def load_vlm(
     options = dict(options or {})
     if clash := sorted(_OURS & options.keys()):
         raise ConfigError(f"{path_or_id}: options.{clash[0]} is set by auditdm itself; remove it.")
-    place = _device(device, path_or_id)
-    kind = _dtype(dtype, place, path_or_id)
+    place = device_of(device, path_or_id)
+    kind = dtype_of(dtype, place, path_or_id)
     where = local_folder(path_or_id) or str(path_or_id)
     hub = {key: options[key] for key in _HUB if key in options}
     config = _config(where, hub)
@@ -172,7 +172,7 @@ def _processor(where: Path | str, config: Any, hub: Mapping[str, Any]) -> Any:
     read: Any = AutoProcessor
     kind = PROCESSOR_MAPPING.get(type(config), None)
     if not is_torchvision_available() and kind is not None and kind.get_attributes() == [*_PICTURES, "video_processor"]:
-        read = _without_videos(kind)
+        read = without_videos(kind)
     try:
         processor = read.from_pretrained(where, trust_remote_code=False, **hub)
     except ImportError as error:
@@ -194,7 +194,7 @@ def _processor(where: Path | str, config: Any, hub: Mapping[str, Any]) -> Any:
     return processor
 
 
-def _without_videos(kind: Any) -> Any:
+def without_videos(kind: Any) -> Any:
     """A processor class that reads pictures alone.
 
     The video half of Qwen-VL, SmolVLM, InternVL and LLaVA-OneVision needs torchvision, and without it transformers 5.23
@@ -301,7 +301,8 @@ def _digest(folder: Path) -> str:
     return content_id(*parts)
 
 
-def _device(device: str, path_or_id: str | Path) -> torch.device:
+def device_of(device: str, path_or_id: str | Path) -> torch.device:
+    """The device that is meant: "auto" is a GPU if there is one. ConfigError, naming the model, where it is none."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -316,7 +317,8 @@ def _device(device: str, path_or_id: str | Path) -> torch.device:
     return place
 
 
-def _dtype(dtype: str, place: torch.device, path_or_id: str | Path) -> torch.dtype:
+def dtype_of(dtype: str, place: torch.device, path_or_id: str | Path) -> torch.dtype:
+    """The type that is meant: "auto" is bfloat16 on a GPU, else float32. ConfigError where torch has no such type."""
     if dtype == "auto":
         return torch.bfloat16 if place.type == "cuda" else torch.float32
     kind = getattr(torch, dtype, None)

@@ -61,6 +61,18 @@ def _exact_judge(spec: str, _: str, options: Options) -> Any:
     return _call(ExactJudge, spec, options)
 
 
+def _diffusion_generator(spec: str, name: str, options: Options) -> Any:
+    from auditdm.backends.diffusion import DiffusionGenerator
+
+    return _call(DiffusionGenerator, spec, {"name": spec, **options}, name)
+
+
+def _diffusion_editor(spec: str, name: str, options: Options) -> Any:
+    from auditdm.backends.diffusion import DiffusionEditor
+
+    return _call(DiffusionEditor, spec, {"name": spec, **options}, name)
+
+
 def _cascade_judge(spec: str, _: str, options: Options) -> Any:
     from auditdm.backends.cascade import CascadeJudge
 
@@ -111,8 +123,14 @@ BACKENDS: Mapping[str, Mapping[str, _Kind]] = {
         "google": _Kind(_endpoint, "google/gemini-2.5-flash"),
         "anthropic": _Kind(_endpoint, "anthropic/claude-sonnet-4-5"),
     },
-    "generator": {"sandbox": _Kind(_sandbox_generator, "sandbox")},
-    "editor": {"sandbox": _Kind(_sandbox_editor, "sandbox")},
+    "generator": {
+        "sandbox": _Kind(_sandbox_generator, "sandbox"),
+        "diffusers": _Kind(_diffusion_generator, "diffusers/black-forest-labs/FLUX.1-dev"),
+    },
+    "editor": {
+        "sandbox": _Kind(_sandbox_editor, "sandbox"),
+        "diffusers": _Kind(_diffusion_editor, "diffusers/black-forest-labs/FLUX.1-Kontext-dev"),
+    },
     "judge": {"exact": _Kind(_exact_judge, "exact"), "cascade": _Kind(_cascade_judge, "cascade")},
     "pool": {
         "sandbox": _Kind(_sandbox_pool, "sandbox/0"),
@@ -121,9 +139,6 @@ BACKENDS: Mapping[str, Mapping[str, _Kind]] = {
         "webdataset": _Kind(_record_pool, "webdataset/shard-{000..099}.tar"),
         "coco": _Kind(_record_pool, "coco/questions.json"),
     },
-}
-LATER = {  # kinds that this version does not have yet; the message says so instead of guessing
-    "diffusers": "diffusion models",
 }
 _OTHER_MODELS = "a local model folder, or an import path my_module:MyClass"
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -228,7 +243,7 @@ def resolved(role: str, spec: str) -> str:
 
 
 def load_generator(spec: str, **options: Any) -> ImageGenerator:
-    """Build what draws captions: "sandbox", or an import path. Options go to its constructor.
+    """Build what draws captions: "sandbox", "diffusers/ID", or an import path. Options go to its constructor.
 
     Raises:
         ConfigError: Nothing is known under that spec, or an option is unknown.
@@ -238,7 +253,7 @@ def load_generator(spec: str, **options: Any) -> ImageGenerator:
 
 
 def load_editor(spec: str, **options: Any) -> ImageEditor:
-    """Build what changes pictures by command: "sandbox", or an import path. Options go to its constructor.
+    """Build what changes pictures by command: "sandbox", "diffusers/ID", or an import path. Options go to its constructor.
 
     Raises:
         ConfigError: Nothing is known under that spec, or an option is unknown.
@@ -340,8 +355,6 @@ def _named(role: str, spec: str, or_else: str) -> tuple[str, str]:
         if ("/" in kinds[kind].example) != bool(name):
             raise ConfigError(f"{role} '{spec}': write it like '{kinds[kind].example}'.")
         return kind, name
-    if kind in LATER:
-        raise ConfigError(f"{role} '{spec}': {LATER[kind]} are not yet supported in this version. {known}")
     if kind in (".", "..", "~", ""):
         raise ConfigError(f"{role} '{spec}': there is no such folder. {known}")
     near = difflib.get_close_matches(kind, kinds, 1)
