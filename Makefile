@@ -7,7 +7,7 @@ PYTEST ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format zoo bench clean
+.PHONY: help demo test check format zoo bench eval clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ demo: $(INSTALLED)  ## audit and repair a tiny model, on a CPU, in minutes; ends
 	@.venv/bin/auditdm demo
 
 test: $(INSTALLED)  ## all tests but those that need a GPU or the network; says what it left out. One file: PYTEST=tests/test_store.py
-	@.venv/bin/python -m pytest -m "$(MARK)" $(PYTEST)
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "$(MARK)" $(PYTEST)
 
 check: $(INSTALLED)  ## format, lint, types and layers
 	@.venv/bin/ruff format --check .
@@ -33,6 +33,10 @@ zoo: $(INSTALLED)  ## train the sandbox's models from scratch; resumes where it 
 
 bench: $(INSTALLED)  ## measure the figures of docs/log.md
 	@.venv/bin/python -m auditdm.sandbox.bench
+
+eval: $(INSTALLED)  ## add lmms-eval for the benchmarks; without its dependencies, which bring a torchvision that breaks a CPU build of PyTorch
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),eval]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt lmms-eval
 
 clean:  ## remove what the tools made; .venv and runs/ stay
 	@rm -rf build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info

@@ -395,7 +395,7 @@ def test_the_model_libraries_are_silent(tmp_path):
     code, out, err = ended(started(tmp_path / "audit.yaml", run, code=TWICE))
     assert code == 0, err
     assert out == f"Run: {run}\nReport: {run / 'report' / 'index.html'}\naudited: {run / 'models' / 'target-audited'}\n"
-    stages = "pictures|training trained|discovery trained|discovery prompt_only|modes|practice|repair audited"
+    stages = "pictures|training trained|discovery trained|discovery prompt_only|modes|practice|repair"
     strange = [line for line in err.splitlines() if not re.match(rf" *({stages}): ", line)]
     assert not strange
     assert ESCAPE not in err

@@ -45,6 +45,24 @@ def test_makers_switch_their_actions_on():
     assert made.actions == {"question": 1.0, "caption": 1.0, "edit": 1.0}
 
 
+def test_the_keys_of_a_repair_and_of_a_server_are_kept():
+    told = {
+        "rectify": {"labelled": "coco/train.json", "checkpoints": 5, "probes": 1000},
+        "training": {"vllm_server": "http://localhost:8000"},
+        "target": {"model": "hf/t", "price": {"input": 0.4, "output": 1.6}, "throughput": 12},
+        "editor": {"name": "diffusers/x/y", "throughput": 0.5},
+    }
+    config = parse_config(LEAST | told)
+    assert config.rectify.labelled.path == "coco/train.json"
+    assert (config.rectify.checkpoints, config.rectify.probes) == (5, 1000)
+    assert config.training.vllm_server == "http://localhost:8000"
+    assert (config.target.price.input, config.target.price.output, config.editor.throughput) == (0.4, 1.6, 0.5)
+    assert parse_config(config.model_dump(mode="json")) == config
+    bare = parse_config(LEAST)
+    assert (bare.rectify.labelled, bare.rectify.checkpoints, bare.rectify.probes) == (None, 0, 0)
+    assert (bare.training.vllm_server, bare.target.price) == (None, None)
+
+
 def test_the_saved_form_loads_to_the_same_configuration():
     config = parse_config(LEAST | {"run": "runs/x", "training": {"grpo": {"learning_rate": 1e-6}}})
     assert parse_config(config.model_dump(mode="json")) == config
@@ -78,6 +96,28 @@ def test_the_configuration_is_frozen():
         ({"training": {"batch": 2}}, ["batch is 2 and group is 8", "Use batch: 8."]),
         ({"references": "hf/r"}, ["references is 'hf/r'", "should be a list"]),
         ({"target": {"batch": 3}}, ["target.model is missing", "hf/google/gemma-3-4b-it"]),
+        ({"target": {"model": "hf/t", "price": {"input": 1}}}, ["target.price.output is missing", "Add it"]),
+        (
+            {"target": {"model": "hf/t", "price": {"input": -1, "output": 1}}},
+            ["target.price.input is -1", "equal to 0"],
+        ),
+        ({"target": {"model": "hf/t", "throughput": 0}}, ["target.throughput is 0", "greater than 0", "default, None"]),
+        (
+            {"training": {"vllm_server": "localhost:8000"}},
+            ["training.vllm_server", "Write it like http://localhost:8000"],
+        ),
+        ({"training": {"vllm_server": "http://me:pw@gpu:8000"}}, ["training.vllm_server", "no plain address"]),
+        (
+            {"training": {"vllm_server": "http://gpu:8000", "grpo": {"use_vllm": True}}},
+            ["training: grpo.use_vllm is set by vllm_server", "remove one"],
+        ),
+        ({"rectify": {"labelled": {"pth": "x"}}}, ["rectify.labelled.pth is not a key", "Did you mean 'path'?"]),
+        ({"rectify": {"checkpoints": -1, "probes": 1}}, ["rectify.checkpoints is -1", "greater than or equal to 0"]),
+        ({"rectify": {"checkpoints": 2}}, ["rectify: checkpoints is 2 and probes is 0", "Set probes: 1000"]),
+        (
+            {"rectify": {"checkpoints": 6, "probes": 9}},
+            ["rectify.checkpoints is 6", "training.steps 100", "checkpoint_every 20 saves 5", "Lower one"],
+        ),
         ({"images": {"path": "p", "holdout": 1.5}}, ["images.holdout is 1.5", "less than 1", "default, 0.5"]),
     ],
 )

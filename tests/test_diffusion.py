@@ -494,6 +494,64 @@ def test_parts_with_other_weights_or_settings_are_not_shared(tiny, copied):
     assert shared_parts(generator.pipeline, tiny("QwenImageEditPipeline")) == {}
 
 
+def roles_of(tiny, *, seed=0, editor_seed=None, **editing):
+    from auditdm.config import parse_config
+    from auditdm.runs.roles import fill_roles
+
+    drawing = {"side_px": 32, "steps": 2, "device": "cpu", "call": SHORT}
+    own = {} if editor_seed is None else {"seed": editor_seed}
+    return fill_roles(
+        parse_config(
+            {
+                "seed": seed,
+                "images": "photos",
+                "auditor": "acting_models:auditor",
+                "target": "acting_models:target",
+                "references": ["acting_models:reference"],
+                "generator": {"name": f"diffusers/{tiny('FluxPipeline')}", "options": drawing},
+                "editor": {
+                    "name": f"diffusers/{tiny('FluxKontextPipeline')}",
+                    "options": {**drawing, **editing, **own},
+                },
+            }
+        )
+    )
+
+
+def test_an_audit_shares_equal_parts_between_its_generator_and_editor(tiny):
+    roles = roles_of(tiny)
+    drawn, edited = roles.generator.pipeline, roles.editor.pipeline
+    for part in ("text_encoder", "text_encoder_2", "vae"):
+        assert getattr(edited, part) is getattr(drawn, part)
+    apart = roles_of(tiny, dtype="bfloat16")  # loaded in another way, so nothing is shared
+    assert apart.editor.pipeline.vae is not apart.generator.pipeline.vae
+
+
+def test_the_seed_of_a_run_decides_its_pictures_unless_another_is_given(tiny):
+    words, pairs = [WORDS[0]], [(Image.new("RGB", (32, 32), "red"), WORDS[0])]
+    one, other, fixed = roles_of(tiny, seed=1), roles_of(tiny, seed=2), roles_of(tiny, seed=2, editor_seed=1)
+    assert (one.generator.seed, one.editor.seed) == (1, 1)
+    assert (fixed.generator.seed, fixed.editor.seed) == (2, 1)
+    first, second = one.generator.generate(words)[0], other.generator.generate(words)[0]
+    assert first.tobytes() != second.tobytes()
+    assert roles_of(tiny, seed=1).generator.generate(words)[0].tobytes() == first.tobytes()
+    edits = [roles.editor.edit(pairs)[0].tobytes() for roles in (one, other, fixed)]
+    assert edits[0] == edits[2] != edits[1]
+
+
+def test_parts_are_not_shared_where_quantized_or_placed_or_of_another_kind(tiny):
+    from auditdm.backends.diffusion import beside
+
+    generator = load("generator", tiny("FluxPipeline"))
+    kontext, same = tiny("FluxKontextPipeline"), {"device": "cpu"}
+    assert set(beside(generator, kontext, same)) >= {"text_encoder", "vae"}
+    assert beside(generator, kontext, {**same, "options": {"quantization_config": {"quant_backend": "torchao"}}}) == {}
+    assert beside(generator, kontext, {**same, "options": {"device_map": "balanced"}}) == {}
+    assert beside(generator, kontext, {**same, "offload": "model"}) == {}
+    assert beside(object(), kontext, same) == {}
+    assert beside(None, kontext, same) == {}
+
+
 def test_a_shared_part_of_another_dtype_is_refused(tiny):
     from auditdm.backends.pipelines import shared_parts
 

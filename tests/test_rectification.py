@@ -7,10 +7,9 @@ import yaml
 
 from auditdm.backends.fakes import fake_picture
 from auditdm.config import parse_config
-from auditdm.errors import AuditError, ConfigError, ModelError, StoreError
-from auditdm.method.trainset import Lesson
+from auditdm.errors import AuditError, ConfigError, StoreError
 from auditdm.runs.auditing import audit
-from auditdm.runs.rectification import _trainer, fine_tune, rectify
+from auditdm.runs.rectification import rectify
 from auditdm.store import Run
 from auditdm.types import picture_id
 
@@ -94,46 +93,6 @@ def test_a_fine_tune_moves_the_words_and_not_the_eyes(audited, tmp_path, lora):
     assert rectify(path, control=False) == folders  # nothing is trained again
 
 
-@pytest.mark.parametrize("family", ["zoo", "llava", "gemma3", "idefics3"])
-def test_a_lesson_is_read_token_for_token_as_the_question_is_asked(tmp_path, family):
-    """What is trained is what is asked: the same prompt, and the answer with the end of the turn behind it."""
-    from auditdm.backends.local import TransformersModel
-    from tiny_models import write_tiny_model
-
-    target = "sandbox/target-small" if family == "zoo" else str(write_tiny_model(family, tmp_path / "model"))
-    config = parse_config(configured(target, per_device_train_batch_size=3))
-    model = TransformersModel(zoo("target-small") if family == "zoo" else target, max_new_tokens=2)
-    hostile = f"what is {model.processor.image_token} this ?"  # a pool's own question may look like that
-    asked = [QUESTIONS[0], QUESTIONS[1] + " " + QUESTIONS[2], hostile]
-    with Run.open(tmp_path / "run", {}, {}) as run:
-        pictures = [fake_picture(question) for question in asked]
-        lessons = [
-            Lesson(probe_id=q, picture_id=run.save_picture(p), question=q, answer="yes", origin="failure")
-            for q, p in zip(asked, pictures, strict=True)
-        ]
-        trainer = _trainer(run, config, lessons, "audited", lambda *_: None)
-        batch = trainer.data_collator([trainer.train_dataset[n] for n in range(len(asked))])
-
-    seen, read = [], []
-    eyes = next(m for name, m in model.model.named_modules() if name.endswith(("vision_tower", "vision_model")))
-    eyes.register_forward_pre_hook(lambda _, a, k: seen.append(a[0] if a else k["pixel_values"]), with_kwargs=True)
-    model.model.register_forward_pre_hook(lambda _, a, k: read.append(k["input_ids"]), with_kwargs=True)
-    for n, (picture, question) in enumerate(zip(pictures, asked, strict=True)):
-        seen.clear()
-        read.clear()
-        model.generate([(picture, question)])
-        prompt = read[0][0].tolist()
-        trained = batch["input_ids"][n][batch["attention_mask"][n].bool()].tolist()
-        learnt = batch["labels"][n][batch["labels"][n] != -100].tolist()
-        assert trained == prompt + learnt, (
-            f"{question!r}: trained on {model.processor.decode(trained)!r}, asked {model.processor.decode(prompt)!r}"
-        )
-        assert model.processor.decode(learnt, skip_special_tokens=True).split() == ["yes"]
-        if family == "zoo":
-            assert learnt[-1] == model.processor.tokenizer.eos_token_id  # it learns to stop
-        assert (batch["pixel_values"][n].flatten() - seen[0].flatten()).abs().max() < 1e-6
-
-
 class Stopped(Exception):
     pass
 
@@ -159,13 +118,15 @@ def test_a_fine_tune_that_was_stopped_ends_with_the_same_weights(audited, tmp_pa
 
 
 def test_the_control_has_as_many_rows_from_what_nobody_audited(audited, tmp_path):
-    path = audited(tmp_path, configured())
+    told = configured()
+    told["rectify"]["images"] = {"path": "sandbox/6", "limit": 4}  # few, so that the control needs more
+    path = audited(tmp_path, told)
     folders = rectify(path)
     assert [folder.name for folder in folders.values()] == ["target-audited", "target-control"]
     run = Run.read(path)
     rows = run.rows("trainset")
     sets = {name: [row for row in rows if row["set"] == name] for name in ("audited", "control")}
-    assert len(sets["audited"]) == len(sets["control"]) == LESSONS
+    assert len(sets["audited"]) == len(sets["control"]) == ROWS // 2  # on these pictures nothing is agreed on
     assert {row["origin"] for row in sets["control"]} == {"random"}
     arms = {p["probe_id"]: p["arm"] for p in run.rows("proposals") if p["phase"] in ("control", "practice")}
     assert {arms[row["probe_id"]] for row in sets["control"]} <= {"pool", "prompt_only"}
@@ -211,13 +172,17 @@ def test_options_that_clash_are_said_in_words(audited, tmp_path, options, part):
         rectify(path, control=False)
 
 
-def test_a_target_without_a_chat_template_is_said_in_words(audited, tmp_path):
+def test_a_target_that_cannot_be_an_auditor_is_repaired(audited, tmp_path):
+    """PaliGemma has no chat template, and TRL's own collator cannot read it."""
     from tiny_models import write_tiny_model
 
     folder = write_tiny_model("paligemma", tmp_path / "model")
     path = audited(tmp_path / "run", configured(str(folder)))
-    with pytest.raises(ModelError, match="it has no chat template, so TRL cannot train it"):
-        rectify(path, control=False)
+    repaired = rectify(path, control=False)["audited"]
+    before, after = weights(folder), weights(repaired)
+    changed = {key for key in before if not (before[key] == after[key]).all()}
+    assert any("language_model" in key for key in changed)
+    assert not any("vision" in key for key in changed)
 
 
 def test_a_full_disk_keeps_the_tables_and_the_same_command_goes_on(audited, tmp_path):
@@ -233,10 +198,3 @@ def test_a_full_disk_keeps_the_tables_and_the_same_command_goes_on(audited, tmp_
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert len(Run.read(path).rows("trainset")) == LESSONS
     assert Path(rectify(path, control=False)["audited"]).is_dir()
-
-
-def test_a_folder_that_is_there_is_not_trained_again(tmp_path):
-    config = parse_config(configured())
-    with Run.open(tmp_path, config.model_dump(mode="json"), {}) as run:
-        (tmp_path / "models" / "target-audited").mkdir(parents=True)
-        assert fine_tune(run, config, [], "audited", lambda *_: None) == tmp_path / "models" / "target-audited"

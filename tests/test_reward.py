@@ -181,7 +181,7 @@ def modules_named_in(path):
 
 
 def test_the_method_knows_neither_sandbox_nor_backends():
-    assert len(METHOD) == 8
+    assert len(METHOD) == 10
     ours = {m for path in METHOD for m in modules_named_in(path) if m.startswith("auditdm")}
     assert ours <= {"auditdm.errors", "auditdm.types"}
 
@@ -191,7 +191,7 @@ def test_who_pays_is_told_nothing_that_could_hold_the_truth():
     assert not [m for m in modules_named_in(examining) if "sandbox" in m]
     assert set(Examiner.examine.__annotations__) == {"requests", "replies", "pictures", "return"}
     assert set(Roles.__dataclass_fields__) == {
-        "target", "references", "judge", "generator", "editor", "prompts", "quorum", "wordings", "turns",
+        "target", "references", "judge", "generator", "editor", "prompts", "quorum", "wordings", "turns", "spending",
     }  # fmt: skip
     assert set(Request.__dataclass_fields__) == {
         "arm", "phase", "step", "copy", "source_id", "action", "question",

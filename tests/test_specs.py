@@ -10,12 +10,14 @@ from auditdm.backends import specs
 from auditdm.backends.fakes import FakeModel, fake_picture
 from auditdm.backends.specs import (
     import_object,
+    is_endpoint,
     load_editor,
     load_generator,
     load_judge,
     load_model,
     load_pool,
     model_location,
+    weights_of,
 )
 from auditdm.errors import ConfigError
 
@@ -36,6 +38,19 @@ class Echo:
 
     def generate(self, batch):
         return FakeModel(lambda question: self.prefix + question, self.name).generate(batch)
+
+
+class Painter:
+    """A generator and editor of the user's own, that draws from a seed and wants to know the generator."""
+
+    def __init__(self, seed=0, beside=None):
+        self.seed, self.beside = seed, beside
+
+    def generate(self, captions):
+        return [fake_picture(caption) for caption in captions]
+
+    def edit(self, batch):
+        return [picture for picture, _ in batch]
 
 
 class NoModel:
@@ -143,6 +158,42 @@ def test_tools_load_by_import_path():
         None
     ]
     assert load_judge("auditdm.backends.fakes:FakeJudge").same([("q", "A", "a ")]) == [True]
+
+
+def test_the_seed_and_the_generator_go_to_what_has_a_place_for_them(my_mod):
+    drawn = load_generator("my_mod:Painter", seed=7)
+    changed = load_editor("my_mod:Painter", seed=7, beside=drawn)
+    assert (drawn.seed, changed.seed, changed.beside) == (7, 7, drawn)
+    assert load_generator("auditdm.backends.fakes:FakeImageGenerator", seed=7).generate(["a dog"])[0] is not None
+    assert load_editor("auditdm.backends.fakes:FakeImageEditor", seed=7, beside=drawn) is not None
+    assert load_generator("sandbox", seed=7).generate(["no caption of the sandbox"]) == [None]
+    assert load_editor("sandbox", seed=7, beside=drawn) is not None
+
+
+def test_a_price_goes_to_an_endpoint_and_is_refused_for_weights_that_are_here(tmp_path):
+    server = {"base_url": "http://localhost:9/v1"}
+    assert load_model("vllm/x", price=(1, 2), options=server).usage.price_usd == 0.0
+    assert load_model("vllm/x", options=server).usage.price_usd is None
+    assert "price is of a model behind an endpoint" in refusal(load_model, str(tmp_path), price=(1, 2))
+
+
+def test_what_weights_a_spec_means_is_told_without_loading_them(tmp_path, my_mod):
+    assert weights_of("model", "hf/lab/model") == "lab/model"
+    assert weights_of("model", str(tmp_path)) == tmp_path
+    assert weights_of("editor", "diffusers/lab/painter") == "lab/painter"
+    assert weights_of("generator", f"diffusers/{tmp_path}") == tmp_path
+    for role, spec in (("model", "openai/x"), ("model", "my_mod:Echo"), ("generator", "sandbox")):
+        assert weights_of(role, spec) is None
+    assert [is_endpoint(spec) for spec in ("openai/x", "hf/openai/x", "my_mod:Echo")] == [True, False, False]
+
+
+def test_the_model_of_a_cascade_may_be_a_mapping(monkeypatch):
+    asked = []
+    monkeypatch.setattr(specs, "load_model", lambda spec, **options: asked.append((spec, options)) or Echo())
+    told = {"model": "openai/x", "price": {"input": 1, "output": 2}, "max_new_tokens": 8}
+    load_judge("cascade", model=told)
+    assert asked == [("openai/x", {"price": (1, 2), "max_new_tokens": 8})]
+    assert told["model"] == "openai/x"  # a configuration is not changed
 
 
 def test_a_pool_is_a_folder_of_pictures(tmp_path):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from auditdm.backends.specs import listing
     from auditdm.config import AuditConfig, load_config, parse_config
     from auditdm.runs.auditing import audit
+    from auditdm.runs.benchmarks import run_benchmarks
     from auditdm.runs.checkups import doctor
     from auditdm.runs.evaluation import evaluate
     from auditdm.runs.planning import plan
@@ -47,6 +48,7 @@ _ON_FIRST_USE = {
     "read_pool": "auditdm.backends.pools",
     "rectify": "auditdm.runs.rectification",
     "report": "auditdm.runs.reporting",
+    "run_benchmarks": "auditdm.runs.benchmarks",
 }
 
 __all__ = [
@@ -80,6 +82,7 @@ __all__ = [
     "read_pool",
     "rectify",
     "report",
+    "run_benchmarks",
 ]
 
 

@@ -149,6 +149,29 @@ def listing(
     print(json.dumps(rows) if as_json else "\n".join(told))
 
 
+@app.command("eval")
+def evaluation(
+    models: Annotated[list[str], typer.Argument(help="Model specs; the others are compared with the first.")],
+    benchmarks: Annotated[
+        str, typer.Option(help="Names with commas between them, or all: the paper's sixteen.")
+    ] = "all",
+    data: Annotated[Path | None, typer.Option(help="A folder with each benchmark's rows; else the hub's.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many questions of each benchmark, the first.")] = None,
+    out: Annotated[Path, typer.Option(help="The run folder of the scores; resumed there.")] = Path("runs/eval"),
+    as_json: Json = False,
+) -> None:
+    """Measure models on benchmarks through lmms-eval, and their paired differences from the first."""
+    from auditdm.runs.benchmarks import in_words, paper_benchmarks
+    from auditdm.terminal import Terminal
+
+    names = list(paper_benchmarks()) if benchmarks == "all" else benchmarks.split(",")
+    with Terminal(quiet=as_json) as terminal:
+        table = auditdm.run_benchmarks(
+            {model: model for model in models}, names, out, rows=data, limit=limit, tell=terminal.tell
+        )
+    print(json.dumps([row.as_dict() for row in table]) if as_json else in_words(table))
+
+
 @app.command()
 def report(run: RunFolder) -> None:
     """Write the static report of a run; it opens offline."""

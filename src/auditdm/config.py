@@ -2,32 +2,52 @@
 
 `load_config` reads a YAML file, `parse_config` takes the mapping that such a file would hold. Options of other
 libraries (`training.grpo`, `rectify.options`, `lora`, a model's `options`) are handed through and checked by their
-owners. Relative paths mean the folder in which the command is given.
+owners. Relative paths mean the folder in which the command is given. Secrets are used and never saved: the JSON form of
+a configuration holds the `${VAR}` they were written as.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from auditdm.errors import ConfigError
 from auditdm.types import Action
+from auditdm.variables import UnsetVariableError, Written, concealed, expanded
 
 Text = Annotated[str, Field(min_length=1)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, protected_namespaces=())
+
+
+class Price(_Section):
+    """What an endpoint asks for a million tokens, in US dollars."""
+
+    input: float = Field(ge=0.0)  # of prompt, pictures included
+    output: float = Field(ge=0.0)  # of reply
 
 
 class ModelSpec(_Section):
@@ -40,6 +60,8 @@ class ModelSpec(_Section):
     device: str = "auto"
     dtype: str = "auto"
     options: dict[str, Any] = Field(default_factory=dict)  # handed through to whatever builds the model
+    price: Price | None = None  # of a model behind an endpoint; None: its cost is not reckoned
+    throughput: float | None = Field(default=None, gt=0.0)  # replies a second on one GPU, for --dry-run; None: assumed
 
     @model_validator(mode="before")
     @classmethod
@@ -59,6 +81,7 @@ class ToolSpec(_Section):
 
     name: Text  # a kind such as sandbox, exact or diffusers/ID, or an import path my_mod:MyClass
     options: dict[str, Any] = Field(default_factory=dict)  # handed to whatever builds it
+    throughput: float | None = Field(default=None, gt=0.0)  # pictures a second on one GPU, for --dry-run; None: assumed
 
     @model_validator(mode="before")
     @classmethod
@@ -88,6 +111,22 @@ class TrainingConfig(_Section):
     lora: dict[str, Any] | None = None  # handed through to peft.LoraConfig; None: all weights are trained
     checkpoint_every: int = Field(default=20, ge=1)  # steps
     grpo: dict[str, Any] = Field(default_factory=dict)  # handed through to trl.GRPOConfig
+    vllm_server: str | None = None  # address of the vLLM server that writes the replies of training; None: written here
+
+    @field_validator("vllm_server")
+    @classmethod
+    def _is_address(cls, found: str | None) -> str | None:
+        parts = urlsplit(found) if found is not None else None
+        if parts is not None and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
+            raise ValueError("this is no plain address of a server. Write it like http://localhost:8000")
+        return found
+
+    @model_validator(mode="after")
+    def _server_alone_decides(self) -> Self:
+        ours = [key for key in ("use_vllm", "vllm_mode", "vllm_server_base_url") if key in self.grpo]
+        if self.vllm_server is not None and ours:
+            raise ValueError(f"grpo.{ours[0]} is set by vllm_server; remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _group_divides_batch(self) -> Self:
@@ -119,7 +158,20 @@ class RectifyConfig(_Section):
     rows: int | None = Field(default=None, ge=1)  # so many failures, if there are; None: all, repeats included
     replay: float = Field(default=2.0, ge=0.0)  # agreements replayed per failure, against forgetting
     repeats: int = Field(default=4, ge=1)  # how often a failure of a rare mode may stand in the training set
+    side_by_side: bool = False  # repair and control are fine-tuned at the same time, in two processes on one device
     options: dict[str, Any] = Field(default_factory=dict)  # handed through to the trainer
+    labelled: ImagePool | None = None  # a training set with pictures, questions and answers: one new probe for each row
+    checkpoints: int = Field(default=0, ge=0)  # saved auditors, evenly spaced, that join the untrained one
+    probes: int = Field(default=0, ge=0)  # of each of these auditors, for the training set
+
+    @model_validator(mode="after")
+    def _checkpoints_ask(self) -> Self:
+        if self.checkpoints and not self.probes:
+            raise ValueError(
+                f"checkpoints is {self.checkpoints} and probes is 0; an auditor that joins needs probes to write. "
+                "Set probes: 1000, or remove checkpoints"
+            )
+        return self
 
 
 class AuditConfig(_Section):
@@ -146,6 +198,14 @@ class AuditConfig(_Section):
     training: TrainingConfig = TrainingConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     rectify: RectifyConfig = RectifyConfig()
+    _written: Written = PrivateAttr(default_factory=dict)  # what stands in the file for each secret
+
+    @model_serializer(mode="wrap")
+    def _without_secrets(self, dump: SerializerFunctionWrapHandler, told: SerializationInfo) -> dict[str, Any]:
+        """The JSON form, which is what gets saved, holds no secret."""
+        plain = dump(self)
+        told_plainly: dict[str, Any] = concealed(plain, self._written) if told.mode == "json" else plain
+        return told_plainly
 
     @model_validator(mode="before")
     @classmethod
@@ -172,6 +232,16 @@ class AuditConfig(_Section):
                     "a model cannot testify twice. Name another one"
                 )
             taken[reference.identity] = name
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_there(self) -> Self:
+        saved = self.training.steps // self.training.checkpoint_every
+        if self.rectify.checkpoints > saved:
+            raise ValueError(
+                f"rectify.checkpoints is {self.rectify.checkpoints}, but training.steps {self.training.steps} with "
+                f"training.checkpoint_every {self.training.checkpoint_every} saves {saved}. Lower one of them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -230,11 +300,21 @@ def parse_config(mapping: Mapping[str, Any], where: str = "configuration") -> Au
     Raises:
         ConfigError: One readable line per mistake.
     """
-    expanded = _expand(mapping, where, "")
     try:
-        return AuditConfig.model_validate(expanded)
-    except ValidationError as problem:
-        raise ConfigError("\n".join(f"{where}: {_line(error)}" for error in problem.errors())) from problem
+        plain, written = expanded(dict(mapping), _typed)
+    except UnsetVariableError as unset:
+        raise ConfigError(
+            f"{where}: {_dotted(unset.place)} uses ${{{unset.name}}}, which is not set. "
+            f"Set it (export {unset.name}=...) or give a default: ${{{unset.name}:-value}}."
+        ) from unset
+    try:
+        config = AuditConfig.model_validate(plain)
+    except ValidationError as problem:  # not chained: it quotes what it found, and that may be secret
+        lines = "\n".join(f"{where}: {_line(error, written)}" for error in problem.errors())
+    else:
+        config._written = written
+        return config
+    raise ConfigError(lines)
 
 
 # --- messages
@@ -249,7 +329,7 @@ _PLAIN = {  # pydantic speaks Python here; a YAML file has lists and mappings
 }
 
 
-def _line(error: ErrorDetails) -> str:
+def _line(error: ErrorDetails, written: Written) -> str:
     """One mistake: the key, what was found, what is allowed, what to do."""
     where = _dotted(error["loc"])
     if error["type"] == "value_error":  # our own sentences, complete
@@ -263,7 +343,7 @@ def _line(error: ErrorDetails) -> str:
     if error["type"] == "literal_error" and error["loc"][-1] == "[key]":  # a key of `actions`
         return f"{_dotted(error['loc'][:-2])} has no {error['input']!r}. Known: {error['ctx']['expected']}."
     allowed = _PLAIN.get(error["type"]) or error["msg"].removeprefix("Input ").removeprefix("Value ")
-    text = f"{where} is {error['input']!r}; it {allowed}."
+    text = f"{where} is {concealed(error['input'], written, error['loc'])!r}; it {allowed}."
     field = section.model_fields.get(str(error["loc"][-1])) if section else None
     if (
         field is None
@@ -335,33 +415,11 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
-
-def _expand(found: Any, where: str, key: str) -> Any:
-    """Replace variables in every text; a value that is one variable and nothing else keeps its YAML type."""
-    if isinstance(found, Mapping):
-        return {name: _expand(inner, where, f"{key}.{name}" if key else str(name)) for name, inner in found.items()}
-    if isinstance(found, list | tuple):
-        return [_expand(inner, where, f"{key}[{number}]") for number, inner in enumerate(found)]
-    if not isinstance(found, str) or "${" not in found:
-        return found
-
-    def value(match: re.Match[str]) -> str:
-        name, default = match.groups()
-        text = os.environ.get(name) or default
-        if text is None:
-            raise ConfigError(
-                f"{where}: {key} uses ${{{name}}}, which is not set. "
-                f"Set it (export {name}=...) or give a default: ${{{name}:-value}}."
-            )
-        return text
-
-    text = _VARIABLE.sub(value, found)
-    if not _VARIABLE.fullmatch(found):
-        return text
+def _typed(text: str) -> Any:
+    """The text of a variable, as YAML would read it; a text where it would be a mapping or a list."""
     try:
-        typed = yaml.load(text, Loader=_Loader)
+        found = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         return text
-    return text if isinstance(typed, dict | list) else typed
+    return text if isinstance(found, dict | list) else found

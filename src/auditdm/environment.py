@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from auditdm.variables import without_secrets
+
 PACKAGES = (
     "auditdm",
     "accelerate",
@@ -38,13 +40,13 @@ def environment() -> dict[str, Any]:
     """Describe this machine and installation, as plain JSON values.
 
     Returns:
-        `command` (sys.argv), `python`, `platform`, `cpu` (name, cores, memory_gib), `gpus` (names), `packages` (name ->
-        version; one that is not installed is absent), `commit` and `uncommitted` (both None unless the package runs from
-        its own checkout).
+        `command` (sys.argv, without secrets), `python`, `platform`, `cpu` (name, cores, memory_gib), `gpus` (names),
+        `packages` (name -> version; one that is not installed is absent), `commit` and `uncommitted` (both None unless
+        the package runs from its own checkout).
     """
     commit, uncommitted = _git()
     return {
-        "command": list(sys.argv),
+        "command": without_secrets(sys.argv),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": {"name": _cpu_name(), "cores": _cores(), "memory_gib": _memory_gib()},

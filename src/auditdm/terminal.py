@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +33,7 @@ class Terminal:
         self._stage, self._began, self._said = "", time.perf_counter(), 0.0
         self._steps: deque[Mapping[str, Any]] = deque(maxlen=8)
         self._line = ""
+        self._spent: Mapping[str, Mapping[str, Any]] = {}
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -47,9 +48,11 @@ class Terminal:
             self._live.stop()
         if kind is None and self._stage:
             self._end_stage()
+        for role, counts in self._spent.items():
+            self._say(f"{role} ({counts['model']}): {_spent(counts)}")
 
     def tell(self, event: str, values: Mapping[str, Any]) -> None:
-        """Take one event: "stage", "step", "discovered", "practised", "lesson" or "evaluated"."""
+        """Take one event, such as "stage", "step", "discovered", "lesson" or "spent", with its values."""
         if event == "stage":
             if self._stage:
                 self._end_stage()
@@ -69,6 +72,17 @@ class Terminal:
             self._line = f"step {values['step']} of {values['of']}"
         elif event == "evaluated":
             self._line = f"{values['model']} measured"
+        elif event == "benchmark":
+            value = "not measured" if values["value"] is None else f"{values['value']:.1f}"
+            self._line = (
+                f"{values['model']}, {values['benchmark']}: {value}, scored {values['scored']} of {values['asked']}"
+            )
+        elif event == "gathered":
+            self._line = (
+                f"{values['agreed']} of {values['asked']} probes have a consensus, {values['duplicates']} twice"
+            )
+        elif event == "spent":
+            self._spent = values
         if self._live is None and time.perf_counter() - self._said > _EVERY_S:
             self._said = time.perf_counter()
             self._say(f"  {self._stage}: {self._line}")
@@ -122,7 +136,52 @@ def show_plan(plan: Any, as_json: bool) -> None:
     for s in plan.stages:
         table.add_row(s.name, *(f"{n:,}" if n else "-" for n in (s.steps, s.replies, s.pictures, s.answers)))
     out.print(table)
+    if plan.estimates:
+        told = plan.as_dict()
+        for line in ("Estimated:", *map(_cost, told["estimates"]), *_total(told["total"])):
+            out.print(line, markup=False, soft_wrap=True)
     out.print("Nothing was loaded, asked or written.", markup=False)
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    """What one role takes, from a least to a most."""
+    told = [f"{_span(row['calls'])} calls"]
+    for key, name in (("tokens_in", "tokens in"), ("tokens_out", "out")):
+        told += [f"{_span(row[key])} {name}"] if row[key] is not None else []
+    if row["on"] == "endpoint":
+        told.append("price not given" if row["usd"] is None else f"{_span(row['usd'])} US dollars")
+    else:
+        size = "size unknown" if row["billions"] is None else f"{row['billions']:.3g} billion parameters"
+        told += [size, "GPU-hours unknown" if row["gpu_hours"] is None else f"{_span(row['gpu_hours'])} GPU-hours"]
+    if row["revision"] is not None:
+        told.append(f"revision {row['revision'][:12]}")
+    return f"{row['role']:<17}{', '.join(told)}"
+
+
+def _total(total: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, name in (("gpu_hours", "GPU-hours"), ("usd", "US dollars")):
+        missing = total[f"{key}_unknown"]
+        if total[key] is not None or missing:
+            known = "unknown" if total[key] is None else _span(total[key])
+            lines.append(
+                f"{name}, estimated, without the repair: {known}"
+                + f"; not counted: {', '.join(missing)}" * bool(missing)
+            )
+    return [*lines, "What is assumed stands in auditdm/runs/costing.py; price and throughput of a role replace it."]
+
+
+def _span(span: Sequence[float]) -> str:
+    least, most = (_figure(number) for number in span)
+    return least if least == most else f"{least} to {most}"
+
+
+def _figure(number: float) -> str:
+    """Two digits that count, and a word for the rest."""
+    for size, word in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{float(f'{number / size:.2g}'):g}{word}"
+    return f"{float(f'{number:.2g}'):g}" if number >= 0.01 or number == 0 else "<0.01"
 
 
 def show_checkup(found: Mapping[str, Any], as_json: bool) -> None:
@@ -144,6 +203,19 @@ def show_checkup(found: Mapping[str, Any], as_json: bool) -> None:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _spent(counts: Mapping[str, Any]) -> str:
+    """What an endpoint was asked for, over all sessions of a run."""
+    price, silent = counts["price_usd"], counts["replies"] - counts["counted"]
+    return ", ".join(
+        [
+            f"{counts['requests']:,} requests ({counts['retries']:,} of them repeated)",
+            f"{counts['tokens_in']:,} tokens in",
+            f"{counts['tokens_out']:,} out" + (f" ({silent:,} replies told none)" if silent else ""),
+            "price not given" if price is None else f"${price:,.2f}",
+        ]
+    )
 
 
 def _figures(summary: Mapping[str, Any]) -> Table:

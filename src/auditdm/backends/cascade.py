@@ -101,6 +101,11 @@ class CascadeJudge:
         self._entails, self._model, self._certain = entails, model, certain
 
     @property
+    def asked(self) -> Model | None:
+        """The model of the third step."""
+        return self._model
+
+    @property
     def revisions(self) -> dict[str, dict[str, str | None]]:
         """Which weights judge, for the run folder."""
         steps = {"judge.entailment": self._entails, "judge.model": self._model}

@@ -21,7 +21,7 @@ from PIL.Image import Image, Resampling
 from transformers import PreTrainedTokenizerBase
 
 from auditdm.backends.loading import out_of_memory
-from auditdm.backends.pipelines import Loading, Offload, class_in, load_pipeline, pipeline_revision
+from auditdm.backends.pipelines import Loading, Offload, class_in, load_pipeline, pipeline_revision, shared_parts
 from auditdm.errors import ConfigError, ModelError
 from auditdm.types import picture_id, seed_for
 
@@ -89,6 +89,7 @@ class DiffusionGenerator:
     Attributes:
         revision: The commit of a hub id; for a folder, a digest of its files.
         pipeline: What diffusers loaded.
+        loading: How.
 
     Raises:
         ConfigError: A class that is not in `GENERATORS`, an argument out of range, or one that is set here.
@@ -119,6 +120,7 @@ class DiffusionGenerator:
         self.revision = self._painter.revision
         self.pipeline = self._painter.pipeline
         self.seed = seed
+        self.loading = loading
 
     def generate(self, captions: Sequence[str]) -> list[Image | None]:
         """Draw each caption.
@@ -151,6 +153,7 @@ class DiffusionEditor:
     Attributes:
         revision: The commit of a hub id; for a folder, a digest of its files.
         pipeline: What diffusers loaded.
+        loading: How.
 
     Raises:
         ConfigError: A class that is not in `EDITORS`, an argument out of range, or one that is set here.
@@ -179,6 +182,7 @@ class DiffusionEditor:
         self.revision = self._painter.revision
         self.pipeline = self._painter.pipeline
         self.seed = seed
+        self.loading = loading
 
     def edit(self, batch: Sequence[tuple[Image, str]]) -> list[Image | None]:
         """Apply each command to its picture.
@@ -201,6 +205,37 @@ class DiffusionEditor:
         rgb = picture.convert("RGB")
         seed = seed_for(self.seed, picture_id(rgb), command)
         return _Wanted(command, seed, self._painter.size_like(rgb.size), rgb)
+
+
+def beside(generator: object, folder_or_hub_id: str | Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the parts, such as text encoders and VAE, that an editor need not load, for a generator has them in memory.
+
+    Args:
+        generator: Whatever draws the captions, or None.
+        folder_or_hub_id: The editor's pipeline, about to be loaded.
+        options: The arguments of `DiffusionEditor`.
+
+    Returns:
+        Parts by name, for `options` of the editor. None of them where the generator is no `DiffusionGenerator`, or the
+        two are loaded in different ways, or quantized, placed by device_map or offloaded layer by layer.
+
+    Raises:
+        ModelError: The editor's pipeline cannot be found.
+
+    Cost: that of `shared_parts`.
+    """
+    if not isinstance(generator, DiffusionGenerator):
+        return {}
+    ways = {"device": "auto", "dtype": "auto", "offload": "none"}
+    wanted = tuple(options.get(key, usual) for key, usual in ways.items())
+    own = dict(options.get("options") or {})
+    apart = {"quantization_config", "device_map"} & (own.keys() | generator.loading.options.keys())
+    if apart or wanted != generator.loading[:3] or generator.loading.offload == "sequential":
+        return {}
+    parts = shared_parts(generator.pipeline, folder_or_hub_id, own)
+    if parts:
+        log.info("%s: shares %s with %s", folder_or_hub_id, ", ".join(parts), generator.name)
+    return parts
 
 
 class _Wanted(NamedTuple):

@@ -40,6 +40,7 @@ class Usage:
     """What an endpoint was asked for so far, repeats included."""
 
     requests: int = 0
+    retries: int = 0  # requests that repeated one which had met a fault
     replies: int = 0  # requests that were answered with JSON, usable or not
     counted: int = 0  # replies that told their tokens; what follows is over these
     tokens_in: int = 0
@@ -219,6 +220,7 @@ class EndpointModel:
                 return replace(said, why=f"{said.why} (asked {tries} times)")
             log.info("%s: %s; asking again", self.name, said.why)
             await asyncio.sleep(self._pause_s(tries, said.wait_s))
+            self.usage = replace(self.usage, retries=self.usage.retries + 1)
 
     async def _try(self, messages: Any, body: Mapping[str, Any]) -> str | Fault:
         """One request, as soon as the gate lets it in."""

@@ -30,7 +30,7 @@ class Family:
 
 
 _ANSWER = "{image}answer en {question}"  # the words that PaliGemma was trained on visual questions with
-_TASK = r"(answer|caption|describe) [a-z]{2}\b"
+_TASK = r"(?:(?:answer|caption|describe) [a-z]{2}\b|(?:detect|segment) )"
 _BOTH_WAYS = "its prompt is read both ways, and TRL would have the reply read so too: no reply could be scored"
 _PIXELS = ("min_pixels", "max_pixels")
 

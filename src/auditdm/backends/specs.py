@@ -39,20 +39,21 @@ def _endpoint(spec: str, name: str, options: Options) -> Any:
             f"model '{spec}': Google's server has no open weights. A model of the hub is written 'hf/{spec}'."
         )
     handed = with_address(spec.partition("/")[0], dict(options.get("options") or {}))
-    ours = {key: value for key, value in options.items() if key not in ("batch", "device", "dtype", "options")}
-    return _call(EndpointModel, spec, {"name": spec, **ours, **handed}, name)
+    ours = {key: value for key, value in options.items() if key not in ("batch", "device", "dtype", "price", "options")}
+    prices = dict(zip(("usd_per_million_in", "usd_per_million_out"), options.get("price") or (), strict=False))
+    return _call(EndpointModel, spec, {"name": spec, **ours, **prices, **handed}, name)
 
 
 def _sandbox_generator(spec: str, _: str, options: Options) -> Any:
     from auditdm.sandbox.pictures import SandboxGenerator
 
-    return _call(SandboxGenerator, spec, options)
+    return _call(SandboxGenerator, spec, _without(options, "seed"))
 
 
 def _sandbox_editor(spec: str, _: str, options: Options) -> Any:
     from auditdm.sandbox.pictures import SandboxEditor
 
-    return _call(SandboxEditor, spec, options)
+    return _call(SandboxEditor, spec, _without(options, "seed", "beside"))
 
 
 def _exact_judge(spec: str, _: str, options: Options) -> Any:
@@ -68,9 +69,12 @@ def _diffusion_generator(spec: str, name: str, options: Options) -> Any:
 
 
 def _diffusion_editor(spec: str, name: str, options: Options) -> Any:
-    from auditdm.backends.diffusion import DiffusionEditor
+    from auditdm.backends.diffusion import DiffusionEditor, beside
 
-    return _call(DiffusionEditor, spec, {"name": spec, **options}, name)
+    own = _without(options, "beside")
+    parts = beside(options.get("beside"), name, own)
+    handed = {"options": {**parts, **(own.get("options") or {})}} if parts else {}
+    return _call(DiffusionEditor, spec, {"name": spec, **own, **handed}, name)
 
 
 def _cascade_judge(spec: str, _: str, options: Options) -> Any:
@@ -82,7 +86,10 @@ def _cascade_judge(spec: str, _: str, options: Options) -> Any:
 
         handed["entails"] = CrossEncoder(model_location(entailment))
     if (model := handed.pop("model", None)) is not None:
-        handed["model"] = load_model(model)
+        told: dict[str, Any] = {"model": model} if isinstance(model, str) else dict(model)
+        prices = told.get("price")
+        told |= {"price": (prices["input"], prices["output"])} if prices else {}
+        handed["model"] = load_model(told.pop("model"), **told)
     return _call(CascadeJudge, spec, handed)
 
 
@@ -101,6 +108,9 @@ def _record_pool(spec: str, _: str, options: Options) -> Any:
 def _vlm(spec: str, _: str, options: Options) -> Any:
     from auditdm.backends.local import TransformersModel
 
+    if options.get("price"):
+        raise ConfigError(f"model '{spec}': price is of a model behind an endpoint, and this one is here; remove it.")
+    options = _without(options, "price")
     handed = dict(options.get("options") or {})
     lifted = {"adapter": handed.pop("adapter")} if "adapter" in handed else {}  # a configuration has one place for both
     given = {"name": spec, **options, **lifted, **({"options": handed} if "options" in options else {})}
@@ -150,7 +160,8 @@ def load_model(spec: str, **options: Any) -> Model:
     Args:
         spec: "hf/ID", "sandbox/NAME", a local model folder, or an import path "my_module:MyClass".
         options: Those of `TransformersModel` (batch, max_new_tokens, temperature, seed, device, dtype, adapter,
-            options; the adapter may also stand in `options`). A class of your own gets those among them that it has a
+            options; the adapter may also stand in `options`), and of an endpoint the `price`, dollars for a million
+            tokens of prompt and of reply. A class of your own gets those among them that it has a
             parameter for, and everything in `options` as arguments of its own.
 
     Returns:
@@ -190,6 +201,35 @@ def model_location(spec: str) -> str | Path:
             f"model '{spec}': a model behind an endpoint cannot be trained. Give hf/ID or a local model folder."
         )
     return WEIGHTS[kind](name)
+
+
+def is_endpoint(spec: str) -> bool:
+    """Whether a model spec means a server, which is asked over HTTP."""
+    kind = spec.partition("/")[0]
+    return not _IMPORT_PATH.fullmatch(spec) and kind in BACKENDS["model"] and kind not in WEIGHTS
+
+
+def weights_of(role: str, spec: str) -> str | Path | None:
+    """Where the weights are that this machine would load for a spec: a folder or a hub id.
+
+    Returns:
+        None for an endpoint, a rule, and a class of the user's.
+
+    Raises:
+        ConfigError: Nothing is known under that spec.
+    """
+    if _IMPORT_PATH.fullmatch(spec) or is_endpoint(spec):
+        return None
+    if role == "model":
+        return model_location(spec)
+    kind, name = _named(role, spec, "an import path my_module:MyClass")
+    return (local_path(name) or name) if kind == "diffusers" else None
+
+
+def local_path(name: str) -> Path | None:
+    """The folder of that name, if there is one."""
+    path = Path(name).expanduser()
+    return path if path.is_dir() else None
 
 
 def listing(what: str) -> list[dict[str, Any]]:
@@ -245,6 +285,10 @@ def resolved(role: str, spec: str) -> str:
 def load_generator(spec: str, **options: Any) -> ImageGenerator:
     """Build what draws captions: "sandbox", "diffusers/ID", or an import path. Options go to its constructor.
 
+    Args:
+        spec: As above.
+        options: Among them `seed`, that of the run, which only what has such a parameter gets.
+
     Raises:
         ConfigError: Nothing is known under that spec, or an option is unknown.
     """
@@ -254,6 +298,11 @@ def load_generator(spec: str, **options: Any) -> ImageGenerator:
 
 def load_editor(spec: str, **options: Any) -> ImageEditor:
     """Build what changes pictures by command: "sandbox", "diffusers/ID", or an import path. Options go to its constructor.
+
+    Args:
+        spec: As above.
+        options: Among them `seed`, as for a generator, and `beside`, a generator that is in memory already: a pipeline
+            that is loaded in the same way shares what is the same in both.
 
     Raises:
         ConfigError: Nothing is known under that spec, or an option is unknown.
@@ -265,7 +314,8 @@ def load_editor(spec: str, **options: Any) -> ImageEditor:
 def load_judge(spec: str, **options: Any) -> Judge:
     """Build what compares answers: "exact", "cascade", or an import path. Options go to its constructor.
 
-    Those of the cascade may name an `entailment` model ("hf/ID" or a folder) and a `model` (any model spec) for the rest.
+    Those of the cascade may name an `entailment` model ("hf/ID" or a folder) and a `model` for the rest: any model spec,
+    or a mapping of `model`, `price` and what else `load_model` takes.
 
     Raises:
         ConfigError: Nothing is known under that spec, or an option is unknown.
@@ -332,7 +382,10 @@ def import_object(path: str, role: str = "object") -> Any:
 
 def _tool(role: str, spec: str, protocol: Any, options: Options) -> Any:
     if _IMPORT_PATH.fullmatch(spec):
-        return _imported(import_object(spec, role), role, spec, protocol, options)
+        made = import_object(spec, role)
+        parameters = inspect.signature(made).parameters if callable(made) else {}
+        ours = [key for key in ("seed", "beside") if key not in parameters]
+        return _imported(made, role, spec, protocol, _without(options, *ours))
     return _made(role, spec, options, "an import path my_module:MyClass")
 
 
@@ -372,6 +425,10 @@ def _imported(found: Any, role: str, spec: str, protocol: Any, options: Options)
         lacks = [name for name in sorted(protocol.__annotations__ | vars(protocol)) if _public(name, made)]
         raise ConfigError(f"{role} '{spec}': a {type(made).__name__} is no {role}; it lacks: {', '.join(lacks)}.")
     return made
+
+
+def _without(options: Options, *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in keys}
 
 
 def _public(name: str, made: Any) -> bool:

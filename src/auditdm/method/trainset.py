@@ -27,7 +27,7 @@ class Lesson:
     picture_id: str
     question: str
     answer: str
-    origin: Literal["failure", "replay", "random"]
+    origin: Literal["failure", "replay", "random", "labelled", "gathered"]
     copy: int = 0  # counts from 0 how often the same probe stood before it
 
 

@@ -81,6 +81,7 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
     for arm in ("trained", *config.compare):
         with stages.timed(f"discovery {arm}", examiner):
             auditor = loaded(roles.turns, partial(auditor_of, run, config, arm))
+            roles.spending.watch("auditor", auditor)
             discover(run, config, split, examiner, auditor, arm=arm, tell=tell)
     with stages.timed("modes", examiner):
         group(run)
@@ -116,6 +117,7 @@ def propose_more(
 ) -> None:
     """The same on training pictures, under another phase's name: raw material for training sets."""
     auditor = loaded(examiner.roles.turns, partial(auditor_of, run, config, arm))
+    examiner.roles.spending.watch("auditor", auditor)
     _propose(run, config, split, split.training, examiner, auditor, arm, phase, count, tell)
 
 
@@ -221,3 +223,5 @@ class Stages:
             entry["model_calls"] += self._examiner.calls - self._before[0]
             entry["cached"] += self._examiner.cached - self._before[1]
         self._run.write_json("stages.json", known)
+        if self._examiner and (spent := self._examiner.roles.spending.keep(self._run)):
+            self._tell("spent", spent)

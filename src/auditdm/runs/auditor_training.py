@@ -7,6 +7,7 @@ hyper-parameters are the configuration's (`training.grpo` goes to TRL's GRPOConf
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import random
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from auditdm.backends.families import family_of
 from auditdm.config import AuditConfig
 from auditdm.errors import ConfigError
 from auditdm.method.auditor import prompt_for
@@ -30,6 +32,7 @@ from auditdm.runs.trainer_options import (
     train,
     weights_on_disk,
 )
+from auditdm.runs.vllm_server import check_vllm, picture_places, server_in_words, without_picture_tokens
 from auditdm.store import Run
 from auditdm.types import Action, content_id, seed_for
 
@@ -54,7 +57,7 @@ def train_auditor(
 
     Raises:
         ConfigError: `training.grpo` sets what the run itself decides.
-        ModelError: The auditor cannot be loaded or cannot be trained by GRPO.
+        ModelError: The auditor cannot be loaded or cannot be trained by GRPO, or `training.vllm_server` cannot be used.
 
     Cost: per step one generation of `training.batch` replies, the answers of all models to them, one forward and one
         backward pass of the auditor.
@@ -62,9 +65,11 @@ def train_auditor(
     folder = run.path / "models" / f"auditor-{arm}"
     if folder.exists():
         return folder
+    server = config.training.vllm_server
+    check_vllm(server)
     model, processor = load_for_training(config.auditor, config.training.lora, "auditor")
     ledger = _Ledger(run, config, split, examiner, arm, reward, tell)
-    with weights_on_disk(run.path):
+    with weights_on_disk(run.path), server_in_words(server):
         trainer = _trainer(run, config, model, processor, split, ledger, arm)
         last = last_checkpoint(Path(trainer.args.output_dir))
         if last is not None:
@@ -243,17 +248,48 @@ def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: S
         for step in training_requests(config, split, arm)
         for r in step
     ]
+    args = grpo_options(config, run.path / "trainer" / f"auditor-{arm}", ledger.reward)
+    if args.use_vllm:
+        args.generation_kwargs = without_picture_tokens(args.generation_kwargs, model.config.image_token_id)
     try:
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=ledger.pay,
-            args=grpo_options(config, run.path / "trainer" / f"auditor-{arm}", ledger.reward),
+            args=args,
             train_dataset=Dataset.from_list(rows).cast_column("image", Image()),
-            processing_class=processor,
-            peft_config=adapter_options(config.training.lora, "training.lora"),
+            processing_class=opened_once(processor),
+            peft_config=adapter_options(config.training.lora, "training.lora", family_of(model.config).lora),
             callbacks=[FlushFirst()],
         )
     except ValueError as problem:
         raise ConfigError(f"training: auditor {config.auditor.model} cannot be trained so: {problem}") from problem
+    if args.use_vllm:
+        trainer.vllm_generation.processing_class = picture_places(model)
     trainer.remove_callback(PrinterCallback)  # `tell` tells
     return trainer
+
+
+def opened_once(processor: Any) -> Any:
+    """A processor for TRL that writes the opening token of a text once.
+
+    TRL 1.16 reads a prompt twice: with the chat template to let the model write, and as rendered text to score what was
+    written. The second time Gemma's tokenizer puts a <bos> before the one of the template, all token types move by one,
+    and the reply is scored under another attention mask than it was written under.
+
+    Returns:
+        A copy, of the same class by name; what it does is the same where a text does not begin with the token.
+    """
+    opening = processor.tokenizer.bos_token
+    kind: Any = type(processor)
+
+    class OpenedOnce(kind):  # type: ignore[misc]  # whatever the model's processor is
+        def __call__(self, images: Any = None, text: Any = None, **rest: Any) -> Any:
+            texts = [text] if isinstance(text, str) else text or []
+            if opening and any(str(one).startswith(opening) for one in texts):
+                rest.setdefault("add_special_tokens", False)
+            return super().__call__(images=images, text=text, **rest)
+
+    OpenedOnce.__name__ = kind.__name__  # the name is what gets saved
+    once = copy.copy(processor)
+    once.__class__ = OpenedOnce
+    return once

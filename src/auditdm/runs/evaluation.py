@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from auditdm.runs.auditing import quiet
 from auditdm.runs.auditor_training import Tell
@@ -20,7 +21,7 @@ def evaluate(
     *,
     tell: Tell = quiet,
 ) -> dict[str, dict[tuple[str, str], Rate]]:
-    """Ask every model every question and count the right answers.
+    """Ask every model every question, the models side by side, and count the right answers.
 
     Args:
         models: By the name that the table gives them ("before", "after", ...).
@@ -35,25 +36,28 @@ def evaluate(
 
     Cost: N answers per model.
     """
-    found: dict[str, dict[tuple[str, str], Rate]] = {}
-    for name, model in models.items():
-        known = [r for r in run.rows("scores") if r["model"] == name] if run else []
-        if known:
-            found[name] = {(r["suite"], r["slice"]): Rate(r["hits"], r["asked"], r["void"]) for r in known}
-            continue
-        answers = model.generate([(e.image, e.question) for e in examples])
-        said = [(e.question, a.text, e.answer) for e, a in zip(examples, answers, strict=True) if a.text is not None]
-        judged = iter(judge.same(said))
-        right = [None if a.text is None else next(judged) for a in answers]
-        found[name] = _rates(examples, right)
-        if run:
-            run.append("scores", [
-                {"id": content_id(name, suite, part), "model": name, "suite": suite, "slice": part,
-                 "hits": rate.hits, "asked": rate.asked, "void": rate.void}
-                for (suite, part), rate in found[name].items()
-            ])  # fmt: skip
-        tell("evaluated", {"model": name})
-    return found
+    known: dict[str, dict[tuple[str, str], Rate]] = {name: {} for name in models}
+    for r in run.rows("scores") if run else ():
+        if r["model"] in known:
+            known[r["model"]][r["suite"], r["slice"]] = Rate(r["hits"], r["asked"], r["void"])
+    asked = [(e.image, e.question) for e in examples]
+    new = {name: model for name, model in models.items() if not known[name]}
+    with ThreadPoolExecutor(max(1, len(new))) as asking:
+        for name, answers in zip(new, asking.map(lambda model: model.generate(asked), new.values()), strict=True):
+            said = [
+                (e.question, a.text, e.answer) for e, a in zip(examples, answers, strict=True) if a.text is not None
+            ]
+            judged = iter(judge.same(said))
+            right = [None if a.text is None else next(judged) for a in answers]
+            known[name] = _rates(examples, right)
+            if run:
+                run.append("scores", [
+                    {"id": content_id(name, suite, part), "model": name, "suite": suite, "slice": part,
+                     "hits": rate.hits, "asked": rate.asked, "void": rate.void}
+                    for (suite, part), rate in known[name].items()
+                ])  # fmt: skip
+            tell("evaluated", {"model": name})
+    return known
 
 
 def _rates(examples: Sequence[Example], right: Sequence[bool | None]) -> dict[tuple[str, str], Rate]:

@@ -1,4 +1,4 @@
-"""What an audit will ask, counted before anybody is asked: `auditdm audit CONFIG --dry-run`."""
+"""What an audit will ask and cost, counted before anybody is asked: `auditdm audit CONFIG --dry-run`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from auditdm.backends.specs import load_pool, resolved
 from auditdm.config import AuditConfig
+from auditdm.runs.costing import Estimate, as_plain, estimates
+from auditdm.runs.gathering import is_gathered
 from auditdm.runs.practice import MOST_ASKED
 from auditdm.runs.trainer_options import check_options
 
@@ -31,6 +33,7 @@ class Plan:
     pictures: int
     held_back: int  # of them, for discovery
     stages: tuple[PlannedStage, ...]
+    estimates: tuple[Estimate, ...] = ()  # of the audit; what `rectify` adds is not in them
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -40,6 +43,7 @@ class Plan:
             "held_back": self.held_back,
             "stages": [asdict(s) for s in self.stages],
             "answers": sum(s.answers for s in self.stages),
+            **as_plain(self.estimates),
         }
 
 
@@ -51,7 +55,7 @@ def plan(config: AuditConfig) -> Plan:
 
     Returns:
         The plan. Answers count target and references, and the second asking of every probe in other words, as if all
-        were failures.
+        were failures. Hours and dollars are estimates, by the table in `costing`.
 
     Raises:
         ConfigError: A spec names nothing, the pool holds too few pictures, or an option is refused by its owner.
@@ -68,7 +72,10 @@ def plan(config: AuditConfig) -> Plan:
     }
     pictures = len(load_pool(config.images.path, config.images.limit))
     held_back = min(max(1, round(pictures * config.images.holdout)), max(1, pictures - 1))
-    return Plan(roles, pictures, held_back, (*_audit(config), *_repair(config)))
+    audit = _audit(config)
+    learnt = sum(s.replies for s in audit if s.steps)
+    reckoned = estimates(config, sum(s.replies for s in audit), learnt)
+    return Plan(roles, pictures, held_back, (*audit, *_repair(config)), reckoned)
 
 
 def _makers(config: AuditConfig) -> dict[str, str]:
@@ -93,9 +100,16 @@ def _proposing(config: AuditConfig, name: str, replies: int, steps: int = 0) -> 
 
 
 def _repair(config: AuditConfig) -> list[PlannedStage]:
-    """What `rectify` adds for a single failure mode, and for the replay; the number of modes is not known before."""
+    """What `rectify` adds for a single failure mode, and for the replay; the number of modes is not known before.
+
+    Where the training set is gathered instead, what the auditors write for it; the rows of a labelled set are not counted
+    before they are read.
+    """
     each = 1 + len(config.references) * len(config.wordings)
-    rows = round((config.rectify.rows or 0) * config.rectify.replay)
+    if is_gathered(config):
+        replies = config.rectify.probes * (1 + config.rectify.checkpoints)
+        return [PlannedStage("gathering, a labelled set apart", replies, 0, replies * each)]
+    rows = round((config.rectify.rows or 0) * (1 + config.rectify.replay))
     return [
         PlannedStage("practice, per failure mode", 0, 0, MOST_ASKED * config.rectify.per_mode * each),
         PlannedStage("practice, the pool's own questions", 0, 0, rows * each),

@@ -19,7 +19,7 @@ from auditdm.runs.examining import Examiner, Request, record
 from auditdm.runs.pictures import keep, split_pool
 from auditdm.store import Run
 
-MOST_ASKED = 5  # fresh probes of a mode for each failure wanted: then it is left as it is
+MOST_ASKED = 8  # fresh probes of a mode for each failure wanted: then it is left as it is
 _IN_TURN, _BATCH = 16, 256  # fresh probes of a mode at a time; the pool's own questions at a time
 
 
@@ -34,12 +34,13 @@ def practise(run: Run, config: AuditConfig, examiner: Examiner, tell: Tell) -> N
         examiner: Asks and judges.
         tell: Called with ("practised", {"done", "of", "asked"}): modes that have enough, modes, probes so far.
 
-    Cost: 1 + R answers for at most `MOST_ASKED * rectify.per_mode` probes a mode and `rectify.rows * rectify.replay`
-        of the pool's own questions.
+    Cost: 1 + R answers for at most `MOST_ASKED * rectify.per_mode` probes a mode and as many of the pool's own questions
+        as the training set has rows.
     """
     pictures, own = fresh_pictures(run, config)
     _ask_of_modes(run, config, pictures, own, examiner, tell)
-    wanted = None if config.rectify.rows is None else round(config.rectify.rows * config.rectify.replay)
+    rows = config.rectify.rows
+    wanted = None if rows is None else round(rows * (1 + config.rectify.replay))  # the control may need them all
     with_question = [i for i in sorted(own) if own[i] is not None][:wanted]
     for start in range(0, len(with_question), _BATCH):
         batch = [_request("pool", start, 0, i, own[i]) for i in with_question[start : start + _BATCH]]

@@ -1,55 +1,53 @@
 """Repair a target from what an audit found, and beside it the control: as many rows that nobody audited.
 
-Source: arXiv:2512.16921, rectification without labels. Differs: docs/method.md.
+What is taught: the failures of the audit and agreements beside them; or, where `rectify.labelled` or `rectify.probes` is
+set, what auditors write for it (`gathering`), as the paper does.
+
+Source: arXiv:2512.16921, rectification with and without labels. Differs: docs/method.md.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from auditdm.config import AuditConfig
-from auditdm.errors import AuditError, ConfigError
+from auditdm.errors import AuditError
 from auditdm.method.trainset import Decided, Lesson, audited_lessons, control_lessons
 from auditdm.runs.auditing import Stages, perform, propose_more, quiet
 from auditdm.runs.auditor_training import Tell
+from auditdm.runs.beside import fine_tuned_beside
 from auditdm.runs.examining import Examiner
+from auditdm.runs.fine_tuning import fine_tune
+from auditdm.runs.gathering import gather, is_gathered
 from auditdm.runs.pictures import split_pool
 from auditdm.runs.practice import practise
 from auditdm.runs.roles import Roles, fill_roles
-from auditdm.runs.trainer_options import (
-    adapter_options,
-    last_checkpoint,
-    load_for_training,
-    plain_words,
-    sft_options,
-    train,
-    weights_on_disk,
-)
 from auditdm.store import Run
 from auditdm.types import content_id
 
 log = logging.getLogger(__name__)
 Set = Literal["audited", "control"]
+OWN: tuple[str, ...] = ("labelled",)  # origins of rows that came with their label
 AUDITED = ("trained", "prompt_only", "modes", "pool")
 
 
 def rectify(path: str | Path, *, control: bool = True, tell: Tell = quiet) -> dict[Set, Path]:
-    """Fine-tune the target on the failures of a run.
+    """Fine-tune the target on the failures of a run, or on what its auditors write for `rectify.labelled` or `.probes`.
 
     Args:
         path: A run folder of `audit`; an unfinished one is finished first.
-        control: Also fine-tune a second copy on as many rows from random probes of the untrained auditor.
+        control: Also fine-tune a second copy on as many rows from random probes of the untrained auditor, beside the
+            user's own rows if there are any.
         tell: Called with (event, values) while it goes.
 
     Returns:
         The folders of the repaired target ("audited") and of the control.
 
     Raises:
-        AuditError: The run has no failure to learn from.
+        AuditError: The run has no failure to learn from, or the references agree on nothing that was gathered.
         StoreError: There is no run, or another process writes in it.
 
     Cost: `rectify.options` decides the fine-tune. The control also costs its probes: one reply of the auditor and
@@ -72,6 +70,30 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
     """Both fine-tunes, in an open run whose audit is done."""
     stages, examiner = Stages(run, tell), Examiner(roles)
     examiner.recall(run.rows("answers"))
+    make = _gathered if is_gathered(config) else _audited
+    lessons = make(run, config, examiner, stages, tell)
+    _write(run, "audited", lessons)
+    drawn: list[Lesson] = []
+    if control:
+        with stages.timed("control probes", examiner):
+            given = [x for x in lessons if x.origin in OWN]
+            drawn = given + _control(run, config, examiner, len(lessons) - len(given), tell)
+            _write(run, "control", drawn)
+    if roles.turns:
+        roles.turns.clear()
+    if control and config.rectify.side_by_side:
+        with stages.timed("repair and control"), fine_tuned_beside(run, "control") as beside:
+            return {"audited": fine_tune(run, config, lessons, "audited", tell), "control": beside}
+    with stages.timed("repair"):
+        folders: dict[Set, Path] = {"audited": fine_tune(run, config, lessons, "audited", tell)}
+    if control:
+        with stages.timed("control"):
+            folders["control"] = fine_tune(run, config, drawn, "control", tell)
+    return folders
+
+
+def _audited(run: Run, config: AuditConfig, examiner: Examiner, stages: Stages, tell: Tell) -> list[Lesson]:
+    """The failures of the audit, more of their kind on fresh pictures, and agreements against forgetting."""
     with stages.timed("practice", examiner):
         practise(run, config, examiner, tell)
     lessons = audited_lessons(
@@ -83,21 +105,13 @@ def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: 
     )
     if not any(x.origin == "failure" for x in lessons):
         raise AuditError(f"{run.path}: the audit found no failure, so there is nothing to repair from.")
-    _write(run, "audited", lessons)
-    if roles.turns:
-        roles.turns.clear()
-    folders: dict[Set, Path] = {}
-    with stages.timed("repair audited"):
-        folders["audited"] = fine_tune(run, config, lessons, "audited", tell)
-    if control:
-        with stages.timed("control probes", examiner):
-            drawn = _control(run, config, examiner, len(lessons), tell)
-            _write(run, "control", drawn)
-            if roles.turns:
-                roles.turns.clear()
-        with stages.timed("repair control"):
-            folders["control"] = fine_tune(run, config, drawn, "control", tell)
-    return folders
+    return lessons
+
+
+def _gathered(run: Run, config: AuditConfig, examiner: Examiner, stages: Stages, tell: Tell) -> list[Lesson]:
+    """What auditors write for the repair, and the user's own rows."""
+    with stages.timed("gathering", examiner):
+        return gather(run, config, examiner, tell)
 
 
 def decided_probes(run: Run, *, phases: Sequence[str], arms: Sequence[str]) -> list[Decided]:
@@ -149,69 +163,9 @@ def _control(run: Run, config: AuditConfig, examiner: Examiner, count: int, tell
 
 
 def _write(run: Run, name: Set, lessons: Sequence[Lesson]) -> None:
-    references = "consensus of the references"
     run.append("trainset", [
         {"id": content_id(name, x.probe_id, str(x.copy)), "set": name, "probe_id": x.probe_id, "picture_id": x.picture_id,
-         "question": x.question, "answer": x.answer, "origin": x.origin, "label_from": references}
+         "question": x.question, "answer": x.answer, "origin": x.origin,
+         "label_from": "the labelled set" if x.origin in OWN else "consensus of the references"}
         for x in lessons
     ])  # fmt: skip
-
-
-def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str, tell: Tell) -> Path:
-    """Fine-tune a copy of the target by TRL's SFTTrainer; returns its folder, resuming from the last checkpoint.
-
-    The vision tower is frozen, as it is in most recipes; with `rectify.lora` only adapters on language layers learn, and
-    are merged into the saved weights.
-
-    Raises:
-        ConfigError: `rectify.options` sets what the run itself decides, or TRL refuses it.
-        StoreError: The disk is full.
-    """
-    folder = run.path / "models" / f"target-{name}"
-    if folder.exists():
-        return folder
-    with weights_on_disk(run.path):
-        trainer = _trainer(run, config, lessons, name, tell)
-        train(trainer, last_checkpoint(Path(trainer.args.output_dir)))
-        trained = trainer.model if config.rectify.lora is None else trainer.model.merge_and_unload()
-        unfinished = folder.with_name(folder.name + ".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        trained.save_pretrained(unfinished)
-        trainer.processing_class.save_pretrained(unfinished)
-    unfinished.rename(folder)
-    return folder
-
-
-def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str, tell: Tell) -> Any:
-    from datasets import Dataset, Image
-    from datasets import Sequence as Many
-    from transformers import PrinterCallback, TrainerCallback
-    from trl import SFTTrainer
-
-    class Told(TrainerCallback):  # type: ignore[misc]  # its base has no types
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            tell("lesson", {"set": name, "step": state.global_step, "of": state.max_steps})
-
-    model, processor = load_for_training(config.target, config.rectify.lora, "target")
-    wording = config.wordings[0]
-    rows = [
-        {
-            "images": [str(run.picture_path(x.picture_id))],
-            "prompt": [{"role": "user", "content": plain_words(processor, wording.replace("{question}", x.question))}],
-            "completion": [{"role": "assistant", "content": plain_words(processor, x.answer)}],
-        }
-        for x in lessons
-    ]
-    try:
-        trainer = SFTTrainer(
-            model=model,
-            args=sft_options(config, run.path / "trainer" / f"target-{name}"),
-            train_dataset=Dataset.from_list(rows).cast_column("images", Many(Image())),
-            processing_class=processor,
-            peft_config=adapter_options(config.rectify.lora, "rectify.lora"),
-            callbacks=[Told()],
-        )
-    except ValueError as problem:
-        raise ConfigError(f"rectify: target {config.target.model} cannot be trained so: {problem}") from problem
-    trainer.remove_callback(PrinterCallback)  # `tell` tells
-    return trainer

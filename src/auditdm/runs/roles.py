@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any
 
 from auditdm.backends.specs import load_editor, load_generator, load_judge, load_model
 from auditdm.backends.turns import Turns
-from auditdm.config import AuditConfig, ModelSpec
+from auditdm.config import AuditConfig, ModelSpec, ToolSpec
 from auditdm.errors import ConfigError
 from auditdm.method.auditor import read_prompts
+from auditdm.runs.usage import Spending
 from auditdm.types import ImageEditor, ImageGenerator, Judge, Model
 
 
@@ -30,6 +31,9 @@ class Roles:
     quorum: float
     wordings: tuple[str, ...]
     turns: Turns | None = None  # None: all models stay on their devices
+    spending: Spending = field(
+        default_factory=Spending
+    )  # of the endpoints among them, and of auditors that are watched
 
     @property
     def revisions(self) -> dict[str, dict[str, str | None]]:
@@ -48,19 +52,32 @@ def fill_roles(config: AuditConfig) -> Roles:
 
     Cost: the memory of the target and all references together; of the largest one, if they take turns.
     """
-    turns = Turns() if config.turns else None
-    target, *references = (loaded(turns, partial(model_from, spec)) for spec in (config.target, *config.references))
+    turns, spending, seed = Turns() if config.turns else None, Spending(), config.seed
+    specs = {"target": config.target} | {f"references[{n}]": spec for n, spec in enumerate(config.references)}
+    answering = {role: loaded(turns, partial(model_from, spec, seed=seed)) for role, spec in specs.items()}
+    judge = load_judge(config.judge.name, **config.judge.options)
+    generator = load_generator(config.generator.name, **_drawing(config.generator, seed)) if config.generator else None
+    editor = config.editor
+    for role, model in (*answering.items(), ("judge.model", getattr(judge, "asked", None))):
+        spending.watch(role, model)
+    target, *references = answering.values()
     return Roles(
         target=target,
         references=tuple(references),
-        judge=load_judge(config.judge.name, **config.judge.options),
-        generator=load_generator(config.generator.name, **config.generator.options) if config.generator else None,
-        editor=load_editor(config.editor.name, **config.editor.options) if config.editor else None,
+        judge=judge,
+        generator=generator,
+        editor=load_editor(editor.name, beside=generator, **_drawing(editor, seed)) if editor else None,
         prompts=_prompts(config.prompts),
         quorum=config.quorum,
         wordings=config.wordings,
         turns=turns,
+        spending=spending,
     )
+
+
+def _drawing(spec: ToolSpec, seed: int) -> dict[str, Any]:
+    """The options of whatever draws: the run's seed, from which each picture gets its own, unless another is given."""
+    return {"seed": seed, **spec.options}
 
 
 def loaded(turns: Turns | None, make: Callable[[], Model]) -> Model:
@@ -92,6 +109,7 @@ def model_from(spec: ModelSpec, weights: Path | None = None, **other: Any) -> Mo
         "device": spec.device,
         "dtype": spec.dtype,
         "options": handed,
+        **({"price": (spec.price.input, spec.price.output)} if spec.price else {}),
         **other,
     }
     return load_model(str(weights) if weights else spec.model, **options)

@@ -16,6 +16,8 @@ from typing import Any
 from auditdm.backends.families import LANGUAGE_LAYERS
 from auditdm.config import AuditConfig, ModelSpec
 from auditdm.errors import ConfigError, ModelError, StoreError
+from auditdm.runs.checkpoints import check_checkpoints, thinning
+from auditdm.runs.vllm_server import refuse_colocate, vllm_options
 
 MAX_REPLY_TOKENS = 96
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -28,6 +30,7 @@ def check_options(config: AuditConfig) -> None:
     Raises:
         ConfigError: One of them sets what the run itself decides, or is refused; the message names the key.
     """
+    check_checkpoints(config)
     if config.training.steps:
         grpo_options(config, Path("unused"), config.reward)
     if config.rectify.options:
@@ -50,6 +53,7 @@ def grpo_options(config: AuditConfig, folder: Path, reward: str) -> Any:
     from trl import GRPOConfig
 
     given = dict(config.training.grpo)
+    refuse_colocate(given)
     accumulated = given.get("gradient_accumulation_steps", 1)
     if not isinstance(accumulated, int) or accumulated < 1 or config.training.batch % accumulated:
         raise ConfigError(
@@ -65,9 +69,10 @@ def grpo_options(config: AuditConfig, folder: Path, reward: str) -> Any:
         "save_steps": config.training.checkpoint_every,
         "remove_unused_columns": False,
         "shuffle_dataset": False,
+        **vllm_options(config.training.vllm_server),
     }
     defaults = {
-        "save_total_limit": 2,
+        "save_total_limit": None if config.rectify.checkpoints > 1 else 2,
         "max_completion_length": MAX_REPLY_TOKENS,
         "temperature": 1.0,
         "scale_rewards": "group" if reward == "paper" else "none",
@@ -111,8 +116,13 @@ def _options(
         raise ConfigError(f"{key}: TRL refuses it: {problem}") from problem
 
 
-def adapter_options(lora: Mapping[str, Any] | None, key: str) -> Any:
-    """PEFT's options, on the layers of the language model if nothing else is said; None to train all weights.
+def adapter_options(lora: Mapping[str, Any] | None, key: str, layers: str = LANGUAGE_LAYERS) -> Any:
+    """PEFT's options, on the given layers if the user says nothing else; None to train all weights.
+
+    Args:
+        lora: The user's options.
+        key: Where they stand, for messages.
+        layers: A regex of module names: those that the model's family trains.
 
     Raises:
         ConfigError: PEFT refuses them.
@@ -122,7 +132,7 @@ def adapter_options(lora: Mapping[str, Any] | None, key: str) -> Any:
     from peft import LoraConfig
 
     try:
-        return LoraConfig(**{"target_modules": LANGUAGE_LAYERS, **lora})
+        return LoraConfig(**{"target_modules": layers, **lora})
     except (TypeError, ValueError) as problem:
         raise ConfigError(f"{key}: PEFT refuses it: {problem}") from problem
 
@@ -149,9 +159,9 @@ def load_for_training(spec: ModelSpec, lora: Mapping[str, Any] | None, role: str
             f"auditor is {spec.model}: {family.name} cannot be trained by GRPO: {family.no_grpo}. "
             "Use a Gemma 3, Qwen-VL or SmolVLM auditor; this one can be the target."
         )
-    if not processor.chat_template:
+    if role == "auditor" and not processor.chat_template:
         raise ModelError(
-            f"{role} is {spec.model}: it has no chat template, so TRL cannot train it. "
+            f"auditor is {spec.model}: it has no chat template, so TRL cannot train it by GRPO. "
             "Put a chat_template.jinja into its folder, or choose a model that has one."
         )
     for name, weight in model.named_parameters():  # a merged adapter has frozen everything; here only the tower is
@@ -175,12 +185,16 @@ def train(trainer: Any, checkpoint: Path | None) -> None:
     The trainer's own loading does not know the names that `save_pretrained` gives the weights of LLaVA, Gemma 3 and
     others, and passes over what it does not know: it would go on from the untrained weights (transformers 5.23, #43701).
     So whole weights are put in place here; optimiser, schedule, chance and adapters are left to the trainer.
+
+    Where all checkpoints are kept (`save_total_limit` is None), the older ones keep their weights alone.
     """
     from auditdm.backends.local import load_vlm
 
     if checkpoint is not None and (checkpoint / "config.json").exists():
         saved, _ = load_vlm(checkpoint, str(trainer.model.dtype).removeprefix("torch."), "cpu")
         trainer.model.load_state_dict(saved.state_dict())
+    if trainer.args.save_total_limit is None:
+        trainer.add_callback(thinning())
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

@@ -1,0 +1,2 @@
+def shown(row):
+    return [row["image"].convert("RGB")]
