@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,9 @@ def test_doctor_prints_a_line_for_each_thing(tmp_path):
 def test_list_tells_what_a_configuration_may_hold():
     code, out, err = said("list", "models", "--json")
     assert (code, err) == (0, "")
-    assert len([row for row in json.loads(out) if row["grpo_auditor"]]) >= 8
+    tested = Counter(row["role"] for row in json.loads(out))
+    assert len([row for row in json.loads(out) if row.get("grpo_auditor")]) >= 8
+    assert (tested["model"], tested["endpoint"], tested["generator"], tested["editor"]) == (13, 5, 6, 6)
     code, out, _ = said("list", "pools")
     assert code == 0
     assert "webdataset  webdataset/shard-{000..099}.tar" in out.splitlines()

@@ -143,9 +143,10 @@ def listing(
     what: Annotated[str, typer.Argument(help="models, endpoints, generators, editors, judges or pools.")] = "models",
     as_json: Json = False,
 ) -> None:
-    """List the tested architectures of models, or the kinds of specs that a role takes."""
+    """List what is tested against the protocols (models), or the kinds of specs that a role takes."""
     rows = auditdm.listing(what)
-    told = ["  ".join(str(v) for v in (r.get("name", r.get("kind")), r["example"], r.get("reason")) if v) for r in rows]
+    columns = ("role", "name", "kind", "example", "reason")
+    told = ["  ".join(str(row[column]) for column in columns if row.get(column)) for row in rows]
     print(json.dumps(rows) if as_json else "\n".join(told))
 
 

@@ -1,6 +1,6 @@
 """Drawing captions and editing pictures with the diffusion pipelines of diffusers.
 
-`model_index.json` names a pipeline's class, and the tables here say how each class is called.
+`model_index.json` names a pipeline's class, and the tables in `drawing` say how each class is called.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import diffusers
@@ -20,6 +19,7 @@ import torch
 from PIL.Image import Image, Resampling
 from transformers import PreTrainedTokenizerBase
 
+from auditdm.backends.drawing import EDITORS, GENERATORS, Way
 from auditdm.backends.loading import out_of_memory
 from auditdm.backends.pipelines import Loading, Offload, class_in, load_pipeline, pipeline_revision, shared_parts
 from auditdm.errors import ConfigError, ModelError
@@ -27,40 +27,6 @@ from auditdm.types import picture_id, seed_for
 
 log = logging.getLogger(__name__)
 
-
-class _Way(NamedTuple):
-    """How one class of pipelines is called."""
-
-    guidance: str = "guidance_scale"  # the argument that says how closely to follow the words
-    size: tuple[str, ...] = ("width", "height")  # how the size is told; (): it is that of the picture given
-    patch: int = 2  # sides are multiples of this many cells of the VAE
-    batches: bool = True  # False: one picture a call, for a list of pictures would be references for one
-    least_px: int = 1  # shortest side of a picture to edit
-    slimmest: float = math.inf  # longest side over shortest of a picture to edit
-    source_px: int = 0  # a picture to edit is handed over as large as this square; 0: as large as its edit
-    always: Mapping[str, Any] = MappingProxyType({})
-
-
-_QWEN = _Way(guidance="true_cfg_scale", always={"negative_prompt": " "})  # without one there is no guidance
-_FLUX2_EDIT = _Way(batches=False, least_px=64, slimmest=8.0)
-GENERATORS: Mapping[str, _Way] = {
-    "FluxPipeline": _Way(),
-    "Flux2Pipeline": _Way(),
-    "Flux2KleinPipeline": _Way(),
-    "StableDiffusion3Pipeline": _Way(),
-    "QwenImagePipeline": _QWEN,
-    "StableDiffusionPipeline": _Way(patch=1),
-}
-EDITORS: Mapping[str, _Way] = {
-    # Kontext would draw one megapixel whatever size is asked, unless told the area.
-    "FluxKontextPipeline": _Way(size=("width", "height", "max_area"), always={"_auto_resize": False}),
-    "Flux2Pipeline": _FLUX2_EDIT,
-    "Flux2KleinPipeline": _FLUX2_EDIT,
-    # Its words are read beside the picture at one megapixel, but diffusers 0.42 resizes a lone picture only, not a list.
-    "QwenImageEditPipeline": _QWEN._replace(source_px=1024),
-    "QwenImageEditPlusPipeline": _QWEN._replace(batches=False),
-    "StableDiffusionInstructPix2PixPipeline": _Way(size=(), patch=1),
-}
 _CALLING = threading.Lock()  # a pipeline keeps its state between steps, and two may share their encoders
 
 
@@ -253,7 +219,7 @@ class _Painter:
     def __init__(
         self,
         folder_or_hub_id: str | Path,
-        known: Mapping[str, _Way],
+        known: Mapping[str, Way],
         loading: Loading,
         steps: int | None,
         side_px: int,
@@ -376,7 +342,7 @@ class _Painter:
             torch.cuda.empty_cache()
 
 
-def _known_class(folder_or_hub_id: str | Path, known: Mapping[str, _Way], loading: Loading) -> str:
+def _known_class(folder_or_hub_id: str | Path, known: Mapping[str, Way], loading: Loading) -> str:
     """The pipeline's class, if the table has it; read before any weight is."""
     found = class_in(folder_or_hub_id, loading.options)
     if found in known:

@@ -236,8 +236,9 @@ def listing(what: str) -> list[dict[str, Any]]:
     """List what can stand in a configuration.
 
     Args:
-        what: "models" for the architectures that are tested, as `families.architectures`; "generators", "editors",
-            "judges", "pools" or "endpoints" for the kinds of specs, each with an example.
+        what: "models" for whatever is tested against the protocols, each row with its `role`: "model" for local
+            architectures, as `families.architectures`; "endpoint", "generator" and "editor" for kinds of servers and
+            classes of pipelines. "generators", "editors", "judges", "pools" or "endpoints" for the kinds of specs.
 
     Raises:
         ConfigError: There is no such list; names those there are.
@@ -247,17 +248,35 @@ def listing(what: str) -> list[dict[str, Any]]:
         [{'kind': 'exact', 'example': 'exact'}, {'kind': 'cascade', 'example': 'cascade'}]
     """
     if what == "models":
-        from auditdm.backends.families import architectures
-
-        return architectures()
+        return _tested()
     if what == "endpoints":
-        kinds = {kind: one for kind, one in BACKENDS["model"].items() if kind not in WEIGHTS}
+        kinds = _endpoints()
     elif what.removesuffix("s") in BACKENDS and what.endswith("s"):
         kinds = dict(BACKENDS[what.removesuffix("s")])
     else:
         lists = ", ".join(["models", "endpoints", *(f"{role}s" for role in BACKENDS if role != "model")])
         raise ConfigError(f"there is no list of {what!r}. Known: {lists}.")
     return [{"kind": kind, "example": one.example} for kind, one in kinds.items()]
+
+
+def _endpoints() -> dict[str, _Kind]:
+    return {kind: one for kind, one in BACKENDS["model"].items() if kind not in WEIGHTS}
+
+
+def _tested() -> list[dict[str, Any]]:
+    """What passes the contract tests, by role."""
+    from auditdm.backends.drawing import EDITORS, GENERATORS
+    from auditdm.backends.families import architectures
+
+    return [
+        *({"role": "model", **row} for row in architectures()),
+        *({"role": "endpoint", "name": kind, "example": one.example} for kind, one in _endpoints().items()),
+        *(
+            {"role": role, "name": name, "example": "diffusers/ID"}
+            for role, known in (("generator", GENERATORS), ("editor", EDITORS))
+            for name in known
+        ),
+    ]
 
 
 def resolved(role: str, spec: str) -> str:
