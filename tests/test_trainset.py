@@ -83,6 +83,18 @@ def test_the_first_replay_of_a_failure_is_where_its_wrong_answer_is_right():
     assert [(x.origin, x.probe_id[:4]) for x in lessons] == [("failure", "0001"), ("replay", "0003")]
 
 
+def test_every_second_near_replay_keeps_an_answer_that_was_seldom_taken():
+    failures = [replace(decided(n, "What is the digit ?", "9"), target_answer="1") for n in range(40)]
+    ones = [decided(500 + n, "What is the digit ?", "1", failed=False) for n in range(90)]
+    others = [decided(600 + n, "What is the digit ?", str(2 + n % 5), failed=False) for n in range(30)]
+    elsewhere = [decided(700 + n, f"Is it {n} ?", "no", failed=False) for n in range(300)]
+    lessons = audited_lessons([*failures, *ones, *others, *elsewhere], rows=None, replay=2.0, seed=0)
+    near = [x for x in lessons if x.origin == "replay"][: round(0.3 * 80)]
+    taken = Counter(x.answer for x in near)
+    assert taken["1"] == 12 + 2  # twelve times what was said wrongly, and two of the twelve that go round
+    assert [taken[str(n)] for n in range(2, 7)] == [2] * 5
+
+
 def test_three_in_ten_replays_are_near_and_the_rest_is_the_pools_own_before_anything_else():
     failures = [replace(d, target_answer="blue") for d in OFTEN[:10]]
     blue = [decided(500 + n, "Dogs?", "blue", failed=False) for n in range(30)]
@@ -90,7 +102,7 @@ def test_three_in_ten_replays_are_near_and_the_rest_is_the_pools_own_before_anyt
     lessons = audited_lessons([*failures, *blue, *own, *PASSED], rows=None, replay=2.0, seed=0)
     replayed = [x for x in lessons if x.origin == "replay"]
     assert Counter(x.question[:3] for x in replayed[:6]) == {"Dog": 6}
-    assert {x.answer for x in replayed[:6]} == {"blue"}
+    assert Counter(x.answer for x in replayed[:6]) == {"blue": 4, "two": 2}  # in turn what was said wrongly, and others
     assert {x.probe_id for x in replayed[6:11]} == {d.probe_id for d in own}
     assert len(replayed) == 20
 

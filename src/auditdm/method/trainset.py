@@ -16,7 +16,8 @@ import numpy as np
 
 from auditdm.types import seed_for
 
-_NEAR = 0.3  # of the replay: agreements on what the target said wrongly elsewhere
+_NEAR = 0.3  # of the replay: agreements much like the failures
+_OFTEN = 0.02  # likeness that an answer loses each time it is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,11 @@ def audited_lessons(
     Args:
         decided: Failures and agreements, each probe once, in any order.
         rows: At most so many failures; None: all.
-        replay: Agreements per failure; no more than there are. Three in ten are such that the target's wrong answer
-            to a failure is right there, to a question much like it: a target that learns to say purple has to keep
-            saying blue of what is blue. The rest is the pool's own questions, by chance; and where these do not
-            suffice, other agreements, which take turns by question and label.
+        replay: Agreements per failure; no more than there are. Three in ten are on questions much like those of the
+            failures: in turn one to which the target's wrong answer is right, for a target that learns to say purple
+            has to keep saying blue of what is blue, and one with an answer that was seldom taken, for a target that
+            learns 7, 8 and 9 has to keep 2 to 6. The rest is the pool's own questions, by chance; and where these do
+            not suffice, other agreements, which take turns by question and label.
         seed: Of the order within a mode and among modes.
         repeats: How often a failure of a mode may stand in the set, when its kind has no other and there is room.
 
@@ -166,7 +168,9 @@ def _in_turns(decided: Sequence[Decided], seed: int, repeats: int) -> list[tuple
 
 
 def _nearest(failures: Sequence[Decided], passed: Sequence[Decided]) -> dict[Decided, None]:
-    """For each failure an agreement, not taken yet, on what the target said wrongly, whose question shares most words.
+    """For each failure an agreement, not taken yet, whose question shares most words.
+
+    In turn one whose answer is what the target said wrongly, and one whose answer was seldom taken.
 
     Cost: failures x agreements x words multiplications.
     """
@@ -177,14 +181,18 @@ def _nearest(failures: Sequence[Decided], passed: Sequence[Decided]) -> dict[Dec
     sizes, taken = of_passed.sum(1), np.zeros(len(passed), bool)
     found: dict[Decided, None] = {}
     agreed = np.array([d.consensus for d in passed])
-    for failure, words in zip(failures, _words([d.question for d in failures], index), strict=True):
+    answers, number = np.unique(agreed, return_inverse=True)
+    often = np.zeros(len(answers))
+    for turn, (failure, words) in enumerate(zip(failures, _words([d.question for d in failures], index), strict=True)):
         if taken.all():
             break
         shared = of_passed @ words
-        alike = shared / (sizes + words.sum() - shared) + (agreed == failure.target_answer)
-        alike[taken] = -1.0
+        alike = shared / (sizes + words.sum() - shared)
+        alike += -_OFTEN * often[number] if turn % 2 else agreed == failure.target_answer
+        alike[taken] = -np.inf
         best = int(alike.argmax())
         taken[best] = True
+        often[number[best]] += turn % 2
         found[passed[best]] = None
     return found
 
