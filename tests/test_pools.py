@@ -3,7 +3,7 @@ import random
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from auditdm.backends.pools import read_pool
 from auditdm.errors import ConfigError
@@ -41,7 +41,9 @@ def test_subfolders_are_read_and_other_files_are_not(tmp_path):
     assert read_pool(tmp_path).names == ("cats/one.JPG",)
 
 
-def test_a_corrupt_picture_among_good_ones_is_named_skipped_and_counted(tmp_path, caplog):
+@pytest.mark.parametrize("lenient", [False, True])  # lmms-eval makes Pillow lenient for the whole process
+def test_a_corrupt_picture_among_good_ones_is_named_skipped_and_counted(tmp_path, caplog, monkeypatch, lenient):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
     folder_of(tmp_path, a=plain("red"), m=plain("blue", (80, 80)), z=plain("green"))
     whole = (tmp_path / "m.png").read_bytes()
     (tmp_path / "m.png").write_bytes(whole[: len(whole) // 2])
@@ -51,6 +53,7 @@ def test_a_corrupt_picture_among_good_ones_is_named_skipped_and_counted(tmp_path
     assert [name for name, _ in pool.skipped] == ["m.png", "n.gif"]
     assert all(why for _, why in pool.skipped)
     assert "m.png: left out" in caplog.text
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is lenient
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])

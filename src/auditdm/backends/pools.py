@@ -6,12 +6,13 @@ import json
 import logging
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, overload
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from auditdm.errors import ConfigError
 from auditdm.types import Source, picture_id
@@ -129,7 +130,7 @@ def decode(picture: Path | BinaryIO) -> Image.Image:
     if isinstance(picture, Path):  # an open file: Pillow does not turn some TIFFs upright that it was given by name
         with picture.open("rb") as file:
             return decode(file)
-    with Image.open(picture) as opened:
+    with _whole_pictures_only(), Image.open(picture) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I;16") or (image.mode == "I" and opened.format == "PPM"):
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -138,6 +139,16 @@ def decode(picture: Path | BinaryIO) -> Image.Image:
         if image.has_transparency_data:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         return image.convert("RGB")
+
+
+@contextmanager
+def _whole_pictures_only() -> Iterator[None]:
+    """Refuse a file that ends early, also where a library (lmms-eval 0.5 and later) told Pillow to fill it with grey."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def picture_names(path: Path) -> list[str]:
