@@ -7,10 +7,10 @@ PYTEST ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format zoo bench eval clean
+.PHONY: help demo test check format zoo bench bench-truth eval clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## audit and repair a tiny model, on a CPU, in minutes; ends with runs/demo/report/index.html
 	@.venv/bin/auditdm demo
@@ -33,6 +33,9 @@ zoo: $(INSTALLED)  ## train the sandbox's models from scratch; resumes where it 
 
 bench: $(INSTALLED)  ## measure the figures of docs/log.md
 	@.venv/bin/python -m auditdm.sandbox.bench
+
+bench-truth: $(INSTALLED)  ## audit targets with planted gaps: how much is found, how often it cries wolf
+	@.venv/bin/python -m auditdm.sandbox.bench_truth
 
 eval: $(INSTALLED)  ## add lmms-eval for the benchmarks; without its dependencies, which bring a torchvision that breaks a CPU build of PyTorch
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),eval]'

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from auditdm.errors import ConfigError, MalformedProposal
 from auditdm.method import auditor
-from auditdm.method.auditor import MAX_CHARACTERS, PROMPT_NAMES, parse, prompt_for, read_prompts, written
+from auditdm.method.auditor import ABOUT, MAX_CHARACTERS, PROMPT_NAMES, parse, prompt_for, read_prompts, written
 from auditdm.types import Proposal
 
 PARTS = st.text(string.ascii_letters + string.digits + " ?!.,:<>&/'\"\u00e9\u4e8c", max_size=60).map(
@@ -141,10 +141,11 @@ GOOD = {name: f"Write a {name}. {{question}}" for name in PROMPT_NAMES}
 
 def test_the_packages_own_prompts_are_whole():
     prompts = read_prompts()
-    assert tuple(prompts) == PROMPT_NAMES
+    assert tuple(prompts) == (*PROMPT_NAMES, ABOUT)
     for name, prompt in prompts.items():
         assert ("{question}" in prompt) == name.endswith("_for")
         assert ("<question>" in prompt) != name.endswith("_for")
+        assert ("{name}" in prompt) == (name == ABOUT)
 
 
 def test_the_prompt_of_each_row():
@@ -154,6 +155,8 @@ def test_the_prompt_of_each_row():
     assert prompt_for(prompts, "edit") == "Write a edit. {question}"
     assert prompt_for(prompts, "edit", "Why {not}?") == "Write a edit_for. Why {not}?"
     assert prompt_for(prompts, "caption", "Why?") == "Write a caption_for. Why?"
+    told = read_prompts(yaml.safe_dump(GOOD | {ABOUT: "Ask about {name}."}))
+    assert prompt_for(told, "question", about='says "red"') == 'Ask about says "red".'
 
 
 KEYS = "a file of prompts has exactly the keys question, caption, edit, caption_for, edit_for."
@@ -172,6 +175,10 @@ KEYS = "a file of prompts has exactly the keys question, caption, edit, caption_
         (
             yaml.safe_dump(GOOD | {"edit_for": "x"}),
             "mine.yaml: edit_for has to contain {question}, where the pool's own question goes.",
+        ),
+        (
+            yaml.safe_dump(GOOD | {ABOUT: "x"}),
+            "mine.yaml: question_about has to contain {name}, where what is to be asked about goes.",
         ),
     ],
 )  # fmt: skip

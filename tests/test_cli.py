@@ -110,7 +110,10 @@ def test_an_audit_prints_where_it_is_and_plain_lines_meanwhile(audit_yaml, tmp_p
     assert out == f"Run: {tmp_path / 'run'}\nReport: {tmp_path / 'run' / 'report' / 'index.html'}\n"
     assert ESCAPE not in err
     for line in err.splitlines():
-        assert re.fullmatch(r"(pictures|discovery trained|modes): \d+ s\..*|  discovery trained: .*", line), line
+        assert re.fullmatch(
+            r"(pictures|discovery trained|modes|confirmation|causes): \d+ s\..*|  (discovery trained|confirmation|causes): .*",
+            line,
+        ), line
     assert Run.read(tmp_path / "run").finished
     assert (tmp_path / "run" / "report" / "index.html").exists()
 
@@ -362,7 +365,8 @@ def test_a_second_process_is_refused_and_ctrl_c_stops_cleanly(audit_yaml, tmp_pa
     assert "Stopped; what was done is kept. The same command goes on from there:" in err
     assert err.endswith(f"  auditdm audit {config} --run '{run}'\n")
     assert "Traceback" not in err
-    assert said("audit", config, "--run", run)[0] == 0
+    code, _, err = said("audit", config, "--run", run)
+    assert code == 0, err
     assert Run.read(run).finished
 
 
@@ -391,6 +395,7 @@ def test_the_model_libraries_are_silent(tmp_path):
         "prompts": "auditdm.sandbox:prompts.yaml",
         "training": {"steps": 2, "batch": 16, "group": 4, "checkpoint_every": 1},
         "discovery": {"probes": 48},
+        "confirmation": {"budget": 200},
         "rectify": {"rows": 4, "replay": 0.0, "options": {"max_steps": 2}},
     }
     (tmp_path / "audit.yaml").write_text(yaml.safe_dump(told))
@@ -398,7 +403,9 @@ def test_the_model_libraries_are_silent(tmp_path):
     code, out, err = ended(started(tmp_path / "audit.yaml", run, code=TWICE))
     assert code == 0, err
     assert out == f"Run: {run}\nReport: {run / 'report' / 'index.html'}\naudited: {run / 'models' / 'target-audited'}\n"
-    stages = "pictures|training trained|discovery trained|discovery prompt_only|modes|practice|repair"
+    stages = (
+        "pictures|training trained|discovery trained|discovery prompt_only|modes|confirmation|causes|practice|repair"
+    )
     strange = [line for line in err.splitlines() if not re.match(rf" *({stages}): ", line)]
     assert not strange
     assert ESCAPE not in err

@@ -32,6 +32,7 @@ def configured(**changes):
             "training": {"steps": 10, "batch": 16, "group": 4},
             "discovery": {"probes": 100},
             "rectify": {"rows": 50, "replay": 2, "per_mode": 10},
+            "confirmation": {"budget": 0},
             **changes,
         }
     )
@@ -53,6 +54,21 @@ def test_every_stage_is_counted():
     told = found.as_dict()
     assert told["answers"] == sum(s.answers for s in found.stages)
     assert json.loads(json.dumps(told))["roles"]["references[1]"] == "google/gemma-3-12b-it on the hub, or in its cache"
+
+
+def test_a_confirmation_is_counted_and_reckoned():
+    config = configured(confirmation={"budget": 200}, compare=[], training={"steps": 0})
+    [stage] = [s for s in plan(config).stages if s.name == "confirmation"]
+    assert (stage.replies, stage.pictures) == (400, 400)  # at most two replies for a call
+    described = 10 + 200 + 2 * 100 + 400  # held back, from training, from two discoveries, drawn
+    assert stage.answers == 200 + 4 * 200 * 2 + 200 * 2 + described
+    found = {e.role: e for e in plan(config).estimates}
+    assert found["auditor"].calls == Span(100 + 0.5 * 200 * 0.2, 100 + 200 * 2)
+    assert found["target"].calls == Span(50 + 100, 100 + 200)
+    assert found["references[1]"].calls == Span(50 + 100 * 1.5, 2 * 100 + 200 * 4)
+    first = found["references[0]"]
+    assert first.calls == Span(50 + 150 + 100 * 0.5, 200 + 800 + 200 * 3)
+    assert first.tokens_out == Span((50 + 150) * 3 + 50 * 30, 1000 * 32 + 600 * 160)
 
 
 def test_no_training_is_no_stage_of_it():

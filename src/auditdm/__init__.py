@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from auditdm.runs.evaluation import evaluate
     from auditdm.runs.planning import plan
     from auditdm.runs.rectification import rectify
+    from auditdm.runs.replaying import replay
     from auditdm.runs.reporting import report
     from auditdm.sandbox.demo import demo
+    from auditdm.sandbox.selftest import selftest
     from auditdm.stats import Rate, paired_difference
     from auditdm.store import Run
 
@@ -47,8 +49,10 @@ _ON_FIRST_USE = {
     "plan": "auditdm.runs.planning",
     "read_pool": "auditdm.backends.pools",
     "rectify": "auditdm.runs.rectification",
+    "replay": "auditdm.runs.replaying",
     "report": "auditdm.runs.reporting",
     "run_benchmarks": "auditdm.runs.benchmarks",
+    "selftest": "auditdm.sandbox.selftest",
 }
 
 __all__ = [
@@ -81,8 +85,10 @@ __all__ = [
     "plan",
     "read_pool",
     "rectify",
+    "replay",
     "report",
     "run_benchmarks",
+    "selftest",
 ]
 
 

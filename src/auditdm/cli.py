@@ -10,13 +10,17 @@ import sys
 import warnings
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 import auditdm
 from auditdm.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditdm.runs.searching import Effort
+    from auditdm.sandbox.standin import Author
 
 _LIBRARIES = ("accelerate", "datasets", "huggingface_hub", "peft", "torch", "transformers", "trl")
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -171,6 +175,79 @@ def evaluation(
             {model: model for model in models}, names, out, rows=data, limit=limit, tell=terminal.tell
         )
     print(json.dumps([row.as_dict() for row in table]) if as_json else in_words(table))
+
+
+@app.command()
+def replay(
+    run: RunFolder,
+    target: Annotated[
+        list[str], typer.Option(help="A model to put the findings to, such as sandbox/target-large; may be repeated.")
+    ],
+    limit: Annotated[int | None, typer.Option(min=1, help="So many probes inside each finding and beside it.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask anew what a model of this name has answered.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put the confirmed findings of a run to other models: which weaknesses are shared, which are the target's own."""
+    from auditdm.terminal import Terminal, show_replay
+
+    with Terminal(quiet=as_json) as terminal:
+        told = auditdm.replay(run, target, limit=limit, again=again, tell=terminal.tell)
+    show_replay(told, as_json)
+
+
+@app.command()
+def selftest(
+    gaps: Annotated[Path | None, typer.Option(help="A gap file (docs/gaps.md); else the one that is shipped.")] = None,
+    budget: Annotated[int, typer.Option(help="Target calls of each audit, at most.")] = 20_000,
+    seeds: Annotated[int, typer.Option(min=1, help="So many audits of each organism, each with other errors.")] = 1,
+    auditor: Annotated[
+        Literal["stand-in", "zoo"], typer.Option(help="Who asks: a fast stand-in, or the sandbox's trained model.")
+    ] = "stand-in",
+    prompt_only: Annotated[
+        bool, typer.Option("--prompt-only", help="The baseline: names and confirms, but looks no closer.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write all figures there; `report` reads RUN/selftest.json.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Audit targets whose weaknesses were planted: how many this auditor finds, and how often it cries wolf."""
+    from auditdm.runs.searching import Effort
+    from auditdm.sandbox.gap_files import load_gaps
+    from auditdm.sandbox.selftest import write
+    from auditdm.terminal import Terminal, show_selftest
+
+    effort = Effort(budget=budget, focus=not prompt_only)
+    _check_selftest(effort, out)
+    with resources.as_file(resources.files("auditdm.sandbox").joinpath("gaps.yaml")) as shipped:
+        file = load_gaps(gaps or shipped)
+    author = _zoo_author() if auditor == "zoo" else None
+    with Terminal(quiet=as_json) as terminal:
+        terminal.tell("stage", {"name": f"self-test, {len(file.organisms) * seeds} audits"})
+        found = auditdm.selftest(file, seeds=range(seeds), effort=effort, author=author, tell=terminal.tell)
+    if out is not None:
+        write(found, out)
+    show_selftest(found, as_json)
+
+
+def _check_selftest(effort: Effort, out: Path | None) -> None:
+    """Say before minutes of audits what would only be seen after them."""
+    confirming = effort.confirm + effort.beside_confirm + effort.least // 2
+    if effort.budget < effort.chunk + confirming:
+        raise AuditError(
+            f"--budget is {effort.budget}; looking around takes {effort.chunk} calls and confirming a name up to "
+            f"{confirming}, so nothing could be confirmed. Give {effort.chunk + confirming} or more."
+        )
+    if out is not None and out.is_dir():
+        raise AuditError(f"--out is {out}, a folder. Give a file in it, such as {out / 'selftest.json'}.")
+    if out is not None and not out.parent.is_dir():
+        raise AuditError(f"--out is {out}, and there is no folder {out.parent}. Make it, or give another file.")
+
+
+def _zoo_author() -> Author:
+    """The sandbox's own trained model as an author of proposals."""
+    from auditdm.backends.specs import load_model
+    from auditdm.sandbox.zoo_author import ZooAuthor
+
+    return ZooAuthor(load_model("sandbox/auditor", temperature=1.0, max_new_tokens=48, batch=256))
 
 
 @app.command()

@@ -95,6 +95,7 @@ class ImagePool(_Section):
     path: Text  # a folder of pictures, or a spec such as sandbox/pictures
     limit: int | None = Field(default=None, ge=1)  # at most so many pictures; None: all
     holdout: float = Field(default=0.5, gt=0.0, lt=1.0)  # share of pictures kept from training, for discovery
+    confirmation: float = Field(default=0.5, gt=0.0, lt=1.0)  # share of those that discovery never sees either
 
     @model_validator(mode="before")
     @classmethod
@@ -147,6 +148,21 @@ class DiscoveryConfig(_Section):
     batch: int = Field(default=64, ge=1)
 
 
+DESCRIBE = (
+    "Name everything that can be seen in this picture, as one plain list divided by commas. "
+    "Say the colour, the size and the place of each thing, and any text on it. Reply with the list and nothing else."
+)
+
+
+class ConfirmationConfig(_Section):
+    """How failure modes are named and put to the test on fresh pictures, after discovery."""
+
+    budget: int = Field(default=4000, ge=0)  # calls of the target; 0: no mode is named or tested
+    fresh: int = Field(default=80, ge=64)  # probes inside a mode that test it, and as many beside it
+    pairs: int = Field(default=24, ge=0)  # edits of each kind that look for a finding's cause; 0, or no editor: none
+    describe: Text = DESCRIBE  # asked of the first reference, so that pictures can be spoken of
+
+
 class RectifyConfig(_Section):
     """How the target is repaired from what was found."""
 
@@ -197,6 +213,7 @@ class AuditConfig(_Section):
     compare: tuple[Literal["prompt_only", "paper_reward"], ...] = ("prompt_only",)  # baselines at as many probes
     training: TrainingConfig = TrainingConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
+    confirmation: ConfirmationConfig = ConfirmationConfig()
     rectify: RectifyConfig = RectifyConfig()
     _written: Written = PrivateAttr(default_factory=dict)  # what stands in the file for each secret
 

@@ -97,6 +97,52 @@ TABLES: dict[str, pa.Schema] = {
             "measured": _COUNT,
         }
     ),
+    "descriptions": pa.schema({"id": _TEXT, "model": _TEXT, "revision": _TEXT, "text": _TEXT, "problem": _TEXT}),
+    "findings": pa.schema(
+        {
+            "id": _TEXT,
+            "name": _TEXT,
+            "predicate": _TEXT,
+            "state": _TEXT,
+            "reason": _TEXT,
+            "hits": _COUNT,
+            "asked": _COUNT,
+            "void": _COUNT,
+            "base_hits": _COUNT,
+            "base_asked": _COUNT,
+            "splits": _COUNT,
+            "posed": _COUNT,
+            "again_hits": _COUNT,
+            "again_asked": _COUNT,
+            "decoy_floor": _REAL,
+            "p": _REAL,
+            "q": _REAL,
+            "failing": pa.list_(_TEXT),
+            "passing": pa.list_(_TEXT),
+        }
+    ),
+    "confirmations": pa.schema(
+        {
+            "id": _TEXT,
+            "finding_id": _TEXT,
+            "probe_id": _TEXT,
+            "role": _TEXT,
+            "failed": _TRUTH,
+            "failed_again": _TRUTH,
+        }
+    ),
+    "causes": pa.schema(
+        {
+            "id": _TEXT,
+            "finding_id": _TEXT,
+            "kind": _TEXT,
+            "before": _TEXT,
+            "after": _TEXT,
+            "command": _TEXT,
+            "changed_share": _REAL,
+            "flipped": _TRUTH,
+        }
+    ),
     "trainset": pa.schema(
         {
             "id": _TEXT,

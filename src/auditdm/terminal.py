@@ -77,6 +77,15 @@ class Terminal:
             self._line = (
                 f"{values['model']}, {values['benchmark']}: {value}, scored {values['scored']} of {values['asked']}"
             )
+        elif event == "cycle":
+            self._line = (
+                f"{values['calls']:,} of {values['of']:,} calls, {values['tested']} names tested, "
+                f"{values['confirmed']} confirmed"
+            )
+        elif event == "replayed":
+            self._line = f"{values['model']}: {values['done']} of {values['of']} probes, {values['void']} void"
+        elif event == "audited":
+            return self._say(f"  {_audited(values)}")
         elif event == "gathered":
             self._line = (
                 f"{values['agreed']} of {values['asked']} probes have a consensus, {values['duplicates']} twice"
@@ -199,6 +208,112 @@ def show_checkup(found: Mapping[str, Any], as_json: bool) -> None:
         else:
             told = ", ".join(repr(v) for v in value) if isinstance(value, list | tuple) else value
             out.print(f"{name}: {told}", markup=False, soft_wrap=True)
+
+
+def show_replay(told: Mapping[str, Any], as_json: bool) -> None:
+    """Findings by models, with intervals, and whose each finding is, on standard output."""
+    if as_json:
+        print(json.dumps(told))
+        return
+    from auditdm.runs.replay_matrix import lines_of, table_of
+
+    out = Console(file=sys.stdout, highlight=False)
+    out.print(table_of(told))
+    for line in lines_of(told):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _audited(values: Mapping[str, Any]) -> str:
+    """One audit of the self-test."""
+    audit = values["audit"]
+    own = [gap for gap in audit.planted if not gap["shared_with"]]
+    found = sum(gap["found_as"] is not None for gap in own)
+    false = sum(report["gap"] is None or report["shared"] for report in audit.reports)
+    gaps = f"{found} of {len(own)} planted gaps found, " if own else ""
+    return (
+        f"{values['organism']}, seed {values['seed']}: {gaps}{false} false reports, "
+        f"{audit.found.calls:,} calls, {audit.seconds:.1f} s"
+    )
+
+
+_SELFTEST = {  # the figures of sandbox/selftest.py, and what each is out of
+    "gap_recall": "planted gaps found",
+    "gap_fdr": "reports that stand for no planted gap",
+    "shared_reported_as_own": "shared gaps reported as its own",
+    "predicate_exact": "names that hold of the same probes",
+    "interval_coverage": "intervals that hold the true rate",
+    "true_failure_precision": "claimed failures that are true",
+    "validity_of_claims": "claimed failures on valid questions",
+    "canary_share": "rewarded probes without an answer",
+}
+
+
+def show_selftest(found: Mapping[str, Any], as_json: bool) -> None:
+    """The figures of a self-test with what they are out of, then what was missed and what was made up."""
+    if as_json:
+        print(json.dumps(found))
+        return
+    out = Console(file=sys.stdout, highlight=False)
+    names = Column("figure", overflow="fold")
+    figures = (Column(name, justify="right", no_wrap=True) for name in ("value", "hits / asked", "95% interval"))
+    table = Table(names, *figures, box=None, padding=(0, 2, 0, 0))
+    for key, name in _SELFTEST.items():
+        table.add_row(name, *_rate(found[key]))
+        if key == "gap_recall":
+            for kind, rate in found["gap_recall_by"].items():
+                table.add_row(f"  {kind}", *_rate(rate))
+    for key, name in (("clean_twin_reports", "no gap was planted"), ("distractor_reports", "only the style is odd")):
+        told = found[key]
+        table.add_row(f"reports where {name}", str(told["reports"]), f"audits: {told['audits']}", "")
+    per_gap = found["calls_per_confirmed_gap"]
+    table.add_row("target calls per gap found", "-" if per_gap is None else f"{per_gap:,.0f}", "", "")
+    table.add_row(
+        "target calls of an audit", f"{found['calls']['median']:,.0f}", "", f"at most {found['calls']['most']:,}"
+    )
+    out.print(table)
+    for line in (*_missed(found["audits"]), *_made_up(found["audits"])):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _rate(rate: Mapping[str, Any]) -> tuple[str, str, str]:
+    between = f"{rate['ci95'][0]:.3f} to {rate['ci95'][1]:.3f}" if rate["ci95"] else "-"
+    value = "-" if rate["value"] is None else f"{rate['value']:.3f}"
+    return value, f"{rate['hits']} / {rate['asked']}", between
+
+
+def _missed(audits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each planted gap that was not found, with the seeds on which it was not."""
+    missed: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for audit in audits:
+        for gap in audit["planted"]:
+            if gap["found_as"] is None and not gap["shared_with"]:
+                missed.setdefault((audit["organism"], gap["gap"]), []).append({**gap, "seed": audit["seed"]})
+    lines = [
+        f"missed on {_seeds(gaps)}: {organism}: {name} ({gaps[0]['where']}; error {gaps[0]['error']:g}, "
+        f"prevalence {gaps[0]['prevalence']:.1%}, best overlap {max(g['jaccard'] for g in gaps):.2f})"
+        for (organism, name), gaps in missed.items()
+    ]
+    return lines or ["No planted gap was missed."]
+
+
+def _made_up(audits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each report that stands for no planted gap, or for one that is not the target's own."""
+    lines = []
+    for audit in audits:
+        for report in audit["reports"]:
+            if report["gap"] is None or report["shared"]:
+                rate, told = report["rate"], f"shares {report['gap']!r} with a reference"
+                why = told if report["shared"] else "stands for no planted gap"
+                lines.append(
+                    f"false report on seed {audit['seed']}: {audit['organism']}: {report['predicate']} "
+                    f"({rate['hits']} of {rate['asked']}; {why})"
+                )
+    return lines or ["No report was false."]
+
+
+def _seeds(gaps: Sequence[Mapping[str, Any]]) -> str:
+    seeds = ", ".join(str(gap["seed"]) for gap in gaps)
+    return f"seed {seeds}" if len(gaps) == 1 else f"seeds {seeds}"
 
 
 def _short(value: float | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import io
 import logging
 import random
@@ -130,6 +131,7 @@ class EndpointModel:
         self._model, self._format, self._timeout_s, self._retries = model, picture_format, timeout_s, retries
         self._access = access_to(self.name, base_url, api_key_env)
         self._greedy, self._seed = temperature == 0, seed
+        self._token_limit = token_limit
         self._body = {token_limit: max_new_tokens, "temperature": temperature} | dict(extra or {})
         priced = usd_per_million_in is not None and usd_per_million_out is not None
         self._prices = (usd_per_million_in or 0.0, usd_per_million_out or 0.0) if priced else None
@@ -143,6 +145,14 @@ class EndpointModel:
 
     def __repr__(self) -> str:
         return f"EndpointModel({self.name!r}, base_url={self._access.address!r})"
+
+    def at_length(self, max_new_tokens: int) -> EndpointModel:
+        """The same connections and the same account, with replies of at most so many tokens."""
+        longer = copy.copy(self)
+        longer._body = self._body | {self._token_limit: max_new_tokens}
+        longer.usage = Usage(price_usd=None if self._prices is None else 0.0)  # counted apart
+        weakref.finalize(longer, lambda _: None, self)  # whose connections close when it goes
+        return longer
 
     def generate(self, batch: Sequence[tuple[Image, str]]) -> list[Answer]:
         """Answer each (picture, text) of the batch. May be called from several threads at once.

@@ -119,6 +119,13 @@ class TransformersModel:
             asked = asked[len(part) :]
         return [answers[place] for place in range(len(batch))]
 
+    def at_length(self, max_new_tokens: int) -> TransformersModel:
+        """The same weights, with replies of at most so many tokens."""
+        longer = copy.copy(self)
+        longer._generation = copy.deepcopy(self._generation)
+        longer._generation.max_new_tokens = max_new_tokens
+        return longer
+
     def _prompts(self, texts: Sequence[str]) -> list[str]:
         """The texts as the model's family wants them."""
         safe = [self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text) for text in texts]

@@ -6,6 +6,7 @@ forth they do, at the price of one copy of the weights in each direction per bat
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -70,6 +71,12 @@ class Turns:
             torch.cuda.empty_cache()
 
 
+def at_length(model: Model, max_new_tokens: int) -> Model:
+    """The same model with replies of at most so many tokens, without loading it twice; itself where it knows no length."""
+    make: Callable[[int], Model] | None = getattr(model, "at_length", None)
+    return model if make is None else make(max_new_tokens)
+
+
 class _Guest:
     """A model that comes to the device to answer, and leaves when another one is asked."""
 
@@ -79,6 +86,12 @@ class _Guest:
         self._device = next(module.parameters()).device
         with turns._lock:
             turns._leave(module)
+
+    def at_length(self, max_new_tokens: int) -> _Guest:
+        """The same guest, with replies of at most so many tokens; one that cannot say so stays as it is."""
+        longer = copy.copy(self)
+        longer._model = at_length(self._model, max_new_tokens)
+        return longer
 
     def generate(self, batch: Sequence[tuple[Image, str]]) -> list[Answer]:
         """Answer as the model does.

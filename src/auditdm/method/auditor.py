@@ -18,6 +18,7 @@ from auditdm.errors import ConfigError, MalformedProposal
 from auditdm.types import Action, Proposal
 
 PROMPT_NAMES = ("question", "caption", "edit", "caption_for", "edit_for")
+ABOUT = "question_about"  # a prompt that may be left out: it asks for questions of which a description holds
 ACTIONS: tuple[Action, ...] = get_args(Action)
 MAX_CHARACTERS = 400  # in one part of a reply; more is no question that a person would read
 _PART = re.compile(r"<(question|caption|edit)>(.*?)</\1>", re.DOTALL)
@@ -25,18 +26,18 @@ _TAG = re.compile(r"</?(question|caption|edit)>")
 
 
 def read_prompts(text: str | None = None, where: str = "prompts") -> Mapping[str, str]:
-    """Read the five prompts from YAML text, or the package's own.
+    """Read the prompts from YAML text, or the package's own.
 
     Args:
         text: The content of a file; None for the package's own prompts.
         where: Names the origin in messages.
 
     Returns:
-        By name, the keys of `PROMPT_NAMES`; none is blank.
+        By name, the keys of `PROMPT_NAMES`, and `question_about` where it is there; none is blank.
 
     Raises:
-        ConfigError: Not YAML, a prompt is missing, unknown or no text, or one of the two `_for` prompts lacks
-            `{question}`.
+        ConfigError: Not YAML, a prompt is missing, unknown or no text, one of the two `_for` prompts lacks
+            `{question}`, or `question_about` lacks `{name}`.
 
     Example:
         >>> read_prompts()["edit_for"].split(". ")[0]
@@ -48,7 +49,7 @@ def read_prompts(text: str | None = None, where: str = "prompts") -> Mapping[str
         said = yaml.safe_load(text)
     except yaml.YAMLError as problem:
         raise ConfigError(f"{where}: is not YAML: {problem}") from problem
-    if not isinstance(said, dict) or set(said) != set(PROMPT_NAMES):
+    if not isinstance(said, dict) or set(said) - {ABOUT} != set(PROMPT_NAMES):
         found = ", ".join(map(str, said)) if isinstance(said, dict) else "nothing" if said is None else repr(said)[:80]
         raise ConfigError(f"{where}: found {found}; a file of prompts has exactly the keys {', '.join(PROMPT_NAMES)}.")
     for name, prompt in said.items():
@@ -57,10 +58,14 @@ def read_prompts(text: str | None = None, where: str = "prompts") -> Mapping[str
     for name in ("caption_for", "edit_for"):
         if "{question}" not in said[name]:
             raise ConfigError(f"{where}: {name} has to contain {{question}}, where the pool's own question goes.")
-    return {name: said[name].strip() for name in PROMPT_NAMES}
+    if "{name}" not in said.get(ABOUT, "{name}"):
+        raise ConfigError(f"{where}: {ABOUT} has to contain {{name}}, where what is to be asked about goes.")
+    return {name: said[name].strip() for name in (*PROMPT_NAMES, ABOUT) if name in said}
 
 
-def prompt_for(prompts: Mapping[str, str], action: Action, given_question: str | None = None) -> str:
+def prompt_for(
+    prompts: Mapping[str, str], action: Action, given_question: str | None = None, about: str | None = None
+) -> str:
     """Choose the words for one row: write a question, or change the picture.
 
     Args:
@@ -68,6 +73,7 @@ def prompt_for(prompts: Mapping[str, str], action: Action, given_question: str |
         action: What the auditor is to write.
         given_question: The question that came with the picture and is to stay; None: the auditor writes its own.
             "question" has no use for it.
+        about: What a question is to be about, in words; only where the prompts have `question_about`.
 
     Returns:
         The prompt, with the given question in its place.
@@ -76,6 +82,8 @@ def prompt_for(prompts: Mapping[str, str], action: Action, given_question: str |
         >>> print(prompt_for({"edit_for": "Make it hard: {question}"}, "edit", "How many dogs?"))
         Make it hard: How many dogs?
     """
+    if action == "question" and about is not None:
+        return prompts[ABOUT].replace("{name}", about)
     if given_question is None or action == "question":
         return prompts[action]
     return prompts[f"{action}_for"].replace("{question}", given_question)

@@ -7,12 +7,8 @@ on which the references agree (docs/log.md); neither reward ever sees the truth.
 
 from __future__ import annotations
 
-import re
-from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-import numpy as np
+from collections import Counter
+from collections.abc import Hashable, Sequence
 
 from auditdm.types import Verdict
 
@@ -44,7 +40,7 @@ def gated_reward(verdict: Verdict | None, self_consistent: bool | None, novelty:
         verdict: None where the auditor's reply was no proposal: its own fault, 0.
         self_consistent: Whether the references kept their answers in other words; None where that could not be measured
             (then nothing is paid and nothing is taught). Only asked of failures.
-        novelty: In [0, 1], of `Archive.novelty`.
+        novelty: In [0, 1], of `archive.Archive.novelty`, times the factor of `group_diversity`.
 
     Returns:
         In [0, 1], or None where nothing was measured.
@@ -66,73 +62,26 @@ def gated_reward(verdict: Verdict | None, self_consistent: bool | None, novelty:
     return verdict.dissent * novelty
 
 
-_WORD = re.compile(r"\w+")
+def group_diversity(cells: Sequence[Hashable | None], group: int) -> list[float]:
+    """Share the pay of one cell among the siblings that hit it, so that a group earns by its distinct cells.
 
+    Args:
+        cells: N cells of what was asked, groups one after the other; None for what is no hit, or was not free in what it
+            asks because the question was given.
+        group: Replies to one request; N is a multiple of it.
 
-class Archive:
-    """What the latest hits asked, by their words.
+    Returns:
+        N factors, 1 / n for a hit that shares its cell with n - 1 siblings, 1 for None. Over a group's hits they sum to
+        the number of its distinct cells. The scale is absolute: it is not to be divided by a standard deviation.
 
-    Two hits ask the same when the words of their question and of the agreed answer overlap by at least `alike`
-    (Jaccard): a question that only changes a detail is not new, one with another answer or another subject is. The
-    novelty of a hit falls with the share of all other hits, of the archive and of its own batch, that ask the same.
-
-    Source: ours, after the group factor of arXiv:2509.02534 and curiosity-driven red teaming. Differs: words instead of
-    an embedding, and a memory of the trajectory.
+    Source: arXiv:2509.02534, reward x normalised diversity. Differs: distinct cells instead of distances by a trained
+        classifier, and a lone hit is paid in full.
 
     Example:
-        >>> archive = Archive()
-        >>> archive.novelty([("How many dogs?", "two"), ("How many dogs?", "two"), ("What time is it?", "noon")])
-        [0.5, 0.5, 1.0]
+        >>> group_diversity(["a", "a", "b", None, "a", None, None, None], group=4)
+        [0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
-
-    def __init__(self, *, memory: int = 768, alike: float = 0.5, saturation: float = 0.3, floor: float = 0.5) -> None:
-        """Start empty.
-
-        Args:
-            memory: Hits that are remembered.
-            alike: Least Jaccard overlap of two hits that ask the same, in (0, 1].
-            saturation: Share of the other hits at which asking the same earns only the floor, in (0, 1].
-            floor: What the most repeated hit still earns, in [0, 1).
-        """
-        self._words: deque[frozenset[str]] = deque(maxlen=memory)
-        self.alike, self.saturation, self.floor = alike, saturation, floor
-
-    def novelty(self, hits: Sequence[tuple[str, str]]) -> list[float]:
-        """Say how new each hit of a batch is, and remember the batch.
-
-        Args:
-            hits: N pairs of a question and its consensus.
-
-        Returns:
-            N values in [floor, 1], linear in the share of the other hits that ask the same: 1 for none, the floor for
-            `saturation` and more.
-
-        Cost: words x batch x memory multiplications.
-        """
-        batch = [_hit(question, consensus) for question, consensus in hits]
-        if not batch:
-            return []
-        known = [*self._words, *batch]
-        index = {w: n for n, w in enumerate(sorted({w for words in known for w in words}))}
-        of_known, of_batch = _table(known, index), _table(batch, index)
-        shared = of_batch @ of_known.T
-        union = of_batch.sum(1)[:, None] + of_known.sum(1)[None, :] - shared
-        others = (shared >= self.alike * union - 1e-4).sum(1) - 1  # every hit asks the same as itself
-        share = others / max(1, len(known) - 1)
-        self._words.extend(batch)
-        return [float(self.floor + (1 - self.floor) * max(0.0, 1 - s / self.saturation)) for s in share]
-
-    def remember(self, hits: Iterable[tuple[str, str]]) -> None:
-        """Take hits of an earlier session into the memory, oldest first."""
-        self._words.extend(_hit(question, consensus) for question, consensus in hits)
-
-
-def _hit(question: str, consensus: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(f"{question} {consensus}".lower()))
-
-
-def _table(sets: Sequence[frozenset[str]], index: dict[str, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    table = np.zeros((len(sets), len(index)), np.float32)
-    for row, words in enumerate(sets):
-        table[row, [index[w] for w in words]] = 1.0
-    return table
+    if len(cells) % group:
+        raise ValueError(f"{len(cells)} replies are no whole groups of {group}")
+    among = [Counter(cells[n - n % group : n - n % group + group])[cell] for n, cell in enumerate(cells)]
+    return [1.0 if cell is None else 1 / count for cell, count in zip(cells, among, strict=True)]

@@ -1,4 +1,4 @@
-"""An audit from start to end, in a folder: train the auditor, discover on fresh pictures, group what was found.
+"""An audit from start to end, in a folder: train the auditor, discover on fresh pictures, confirm what was found.
 
 Every stage skips what the run folder already has, so the same command resumes an interrupted run.
 """
@@ -20,6 +20,7 @@ from auditdm.method.modes import Measured, failure_modes
 from auditdm.method.promise import promise
 from auditdm.runs.auditor_training import Tell, one_request, train_auditor
 from auditdm.runs.examining import Examined, Examiner, record
+from auditdm.runs.ledger_keeping import confirm, explain, ledger_figures
 from auditdm.runs.pictures import Split, split_pool
 from auditdm.runs.roles import Roles, fill_roles, loaded, model_from
 from auditdm.runs.trainer_options import MAX_REPLY_TOKENS, check_options
@@ -52,7 +53,8 @@ def audit(config: AuditConfig, path: str | Path | None = None, *, tell: Tell = q
     Source: arXiv:2512.16921. Differs: docs/method.md lists each departure.
 
     Cost: (training.steps * training.batch per trained arm + discovery.probes per arm) * (1 + R) answers for R
-        references, less what repeats.
+        references, less what repeats; and confirmation.budget answers of the target, each with those of the references
+        to a handful of probes that were posed and not asked.
     """
     with Run.open(path or config.run or Path("runs/audit"), config.model_dump(mode="json"), environment()) as run:
         if not run.finished:
@@ -80,11 +82,19 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
             train_auditor(run, config, split, examiner, arm=arm, reward=reward, tell=tell)
     for arm in ("trained", *config.compare):
         with stages.timed(f"discovery {arm}", examiner):
-            auditor = loaded(roles.turns, partial(auditor_of, run, config, arm))
-            roles.spending.watch("auditor", auditor)
+            auditor = loaded_auditor(run, config, roles, arm)
             discover(run, config, split, examiner, auditor, arm=arm, tell=tell)
     with stages.timed("modes", examiner):
         group(run)
+    if config.confirmation.budget:
+        with stages.timed("confirmation", examiner):
+            confirm(run, config, split, examiner, partial(loaded_auditor, run, config, roles, "trained"), tell)
+        if roles.editor is not None and config.confirmation.pairs:
+            with stages.timed("causes", examiner):
+                explain(run, config, split, examiner, loaded_auditor(run, config, roles, "trained"), tell)
+        told = run.path / "summary.json"
+        known = json.loads(told.read_text()) if told.exists() else {}
+        run.write_json("summary.json", known | ledger_figures(run))
 
 
 def auditor_of(run: Run, config: AuditConfig, arm: str) -> Model:
@@ -102,6 +112,13 @@ def auditor_of(run: Run, config: AuditConfig, arm: str) -> Model:
     return model_from(config.auditor, weights=folder, **sampled)
 
 
+def loaded_auditor(run: Run, config: AuditConfig, roles: Roles, arm: str) -> Model:
+    """The same, taking turns if there are any, and watched."""
+    auditor = loaded(roles.turns, partial(auditor_of, run, config, arm))
+    roles.spending.watch("auditor", auditor)
+    return auditor
+
+
 def discover(
     run: Run, config: AuditConfig, split: Split, examiner: Examiner, auditor: Model, *, arm: str, tell: Tell
 ) -> None:
@@ -116,8 +133,7 @@ def propose_more(
     run: Run, config: AuditConfig, split: Split, examiner: Examiner, *, arm: str, phase: str, count: int, tell: Tell
 ) -> None:
     """The same on training pictures, under another phase's name: raw material for training sets."""
-    auditor = loaded(examiner.roles.turns, partial(auditor_of, run, config, arm))
-    examiner.roles.spending.watch("auditor", auditor)
+    auditor = loaded_auditor(run, config, examiner.roles, arm)
     _propose(run, config, split, split.training, examiner, auditor, arm, phase, count, tell)
 
 

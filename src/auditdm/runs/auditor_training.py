@@ -19,8 +19,9 @@ from typing import Any
 from auditdm.backends.families import family_of
 from auditdm.config import AuditConfig
 from auditdm.errors import ConfigError
+from auditdm.method.archive import Archive, cell_of
 from auditdm.method.auditor import prompt_for
-from auditdm.method.reward import Archive, gated_reward, paper_reward
+from auditdm.method.reward import gated_reward, group_diversity, paper_reward
 from auditdm.runs.examining import Examined, Examiner, Request, record
 from auditdm.runs.pictures import Split
 from auditdm.runs.trainer_options import (
@@ -139,12 +140,14 @@ class _Ledger:
 
     def forget_after(self, step: int) -> None:
         """Remember the hits up to a checkpoint, as the trajectory had found them."""
-        agreed = {r["id"]: r["consensus"] for r in self.run.rows("verdicts") if r["self_consistent"]}
-        self.archive.remember(
-            (p["question"], agreed[p["probe_id"]])
+        decided = {r["id"]: r for r in self.run.rows("verdicts") if r["consensus"] is not None}
+        lived = [
+            (p["question"], decided[p["probe_id"]])
             for p in self.run.rows("proposals")
-            if (p["arm"], p["phase"]) == (self.arm, "training") and p["step"] < step and p["probe_id"] in agreed
-        )
+            if (p["arm"], p["phase"]) == (self.arm, "training") and p["step"] < step and p["probe_id"] in decided
+        ]
+        self.archive.remember((question, v["consensus"]) for question, v in lived if v["self_consistent"])
+        self.archive.passed((question, v["consensus"]) for question, v in lived if v["outcome"] == "agreement")
 
     async def pay(
         self,
@@ -173,10 +176,11 @@ class _Ledger:
     def settle(self, step: int, examined: Sequence[Examined]) -> list[float | None]:
         """Turn records into rewards and remember both."""
         hits = [e for e in examined if e.is_failure]
-        new = self.archive.novelty(
-            [(e.probe.question, str(e.verdict.consensus)) for e in hits if e.probe and e.verdict]
-        )
-        novelty = {e.request.id: value for e, value in zip(hits, new, strict=True)}
+        free = [cell_of(*_asked(e)) if e.is_failure and e.request.question is None else None for e in examined]
+        shared = group_diversity(free, self.config.training.group)
+        new = iter(self.archive.novelty([_asked(e) for e in hits]))
+        novelty = {e.request.id: next(new) * s for e, s in zip(examined, shared, strict=True) if e.is_failure}
+        self.archive.passed(_asked(e) for e in examined if e.verdict and e.verdict.outcome == "agreement")
         rewards = [self._reward(e, novelty.get(e.request.id)) for e in examined]
         self._examined += examined
         self._rewards += [
@@ -223,6 +227,11 @@ class _Ledger:
         self.run.append("rewards", self._rewards)
         self.run.append("training_log", self._log)
         self._examined, self._rewards, self._log = [], [], []
+
+
+def _asked(e: Examined) -> tuple[str, str]:
+    assert e.probe is not None and e.verdict is not None and e.verdict.consensus is not None
+    return e.probe.question, e.verdict.consensus
 
 
 def _trainer(run: Run, config: AuditConfig, model: Any, processor: Any, split: Split, ledger: _Ledger, arm: str) -> Any:

@@ -6,7 +6,7 @@ Source: ours. The table below is all that is assumed; `price` and `throughput` i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from auditdm.backends.specs import is_endpoint
@@ -38,6 +38,12 @@ NOTHING = Span(0.0, 0.0)
 # tokens are divided by the model's billions of parameters.
 ASSUMED: Mapping[str, Span] = {
     "probes per reply": Span(0.5, 1.0),  # the others are malformed, or were asked before
+    # Of a call of the target in confirmation. In the sandbox 2.8 probes were posed, 0.9 replies written, 2.2 pictures described.
+    "share of the budget that is spent": Span(0.5, 1.0),
+    "probes posed for a call": Span(1.5, 4.0),
+    "replies for a call": Span(0.2, 2.0),
+    "descriptions for a call": Span(0.5, 3.0),
+    "tokens of a description": Span(30, 160),
     "tokens of a picture": Span(256, 1280),
     "tokens of a question": Span(20, 60),
     "tokens of an instruction": Span(150, 400),  # to the auditor, or to a judge
@@ -75,7 +81,7 @@ def estimates(config: AuditConfig, replies: int, learnt: int) -> tuple[Estimate,
 
     Args:
         config: Of the audit.
-        replies: Of the auditor, in all stages.
+        replies: Of the auditor, in training and discovery.
         learnt: How many of them it is trained on.
 
     Raises:
@@ -85,15 +91,24 @@ def estimates(config: AuditConfig, replies: int, learnt: int) -> tuple[Estimate,
     """
     probes = ASSUMED["probes per reply"] * replies
     shown = ASSUMED["tokens of a picture"] + ASSUMED["tokens of a question"]
-    found = [_auditor(config.auditor, replies, learnt), _model("target", config.target, probes, shown)]
-    wordings = Span(1, len(config.wordings))
-    found += [_model(f"references[{n}]", r, probes * wordings, shown) for n, r in enumerate(config.references)]
-    found += _judges(config, probes)
+    tested = ASSUMED["share of the budget that is spent"] * config.confirmation.budget
+    posed, more = tested * ASSUMED["probes posed for a call"], tested * ASSUMED["replies for a call"]
+    found = [
+        _auditor(config.auditor, Span(replies, replies) + more, learnt),
+        _model("target", config.target, probes + tested, shown),
+    ]
+    asked = probes * Span(1, len(config.wordings)) + posed
+    found += [_model(f"references[{n}]", r, asked, shown) for n, r in enumerate(config.references)]
+    if config.confirmation.budget:
+        described = tested * ASSUMED["descriptions for a call"]
+        written = ASSUMED["tokens of a description"]
+        found[2] = _both(found[2], _model("references[0]", config.references[0], described, shown, written))
+    found += _judges(config, probes + posed)
     weights = config.actions
     for role, action, maker in (("generator", "caption", config.generator), ("editor", "edit", config.editor)):
         share = {str(key): value for key, value in weights.items()}.get(action, 0.0) / sum(weights.values())
         if maker is not None and share and maker.name != "sandbox":
-            found.append(_maker(role, maker, probes * share))
+            found.append(_maker(role, maker, (probes + more) * share))
     return tuple(found)
 
 
@@ -113,10 +128,26 @@ def as_plain(found: tuple[Estimate, ...]) -> dict[str, Any]:
     return {"estimates": [asdict(e) for e in found], "total": totals(found), "assumed": dict(ASSUMED)}
 
 
-def _auditor(spec: ModelSpec, replies: int, learnt: int) -> Estimate:
+def _both(one: Estimate, other: Estimate) -> Estimate:
+    """Two errands of one role; what is unknown of either is unknown of both."""
+
+    def summed(here: Span | None, there: Span | None) -> Span | None:
+        return None if here is None or there is None else here + there
+
+    return replace(
+        one,
+        calls=one.calls + other.calls,
+        tokens_in=summed(one.tokens_in, other.tokens_in),
+        tokens_out=summed(one.tokens_out, other.tokens_out),
+        gpu_hours=summed(one.gpu_hours, other.gpu_hours),
+        usd=summed(one.usd, other.usd),
+    )
+
+
+def _auditor(spec: ModelSpec, replies: Span, learnt: int) -> Estimate:
     read = ASSUMED["tokens of a picture"] + ASSUMED["tokens of an instruction"]
     written = ASSUMED["tokens of a proposal"]
-    return _model("auditor", spec, Span(replies, replies), read, written, (read + written) * learnt)
+    return _model("auditor", spec, replies, read, written, (read + written) * learnt)
 
 
 def _model(

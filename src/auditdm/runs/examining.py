@@ -15,7 +15,7 @@ from PIL.Image import Image
 from auditdm.errors import MalformedProposal
 from auditdm.method.auditor import parse
 from auditdm.method.probe import draw
-from auditdm.method.verdict import ask, stands, verdicts
+from auditdm.method.verdict import abstains, ask, stands, verdicts
 from auditdm.runs.roles import Roles
 from auditdm.store import Run
 from auditdm.types import Action, Answer, Probe, Proposal, Verdict, content_id
@@ -31,7 +31,8 @@ class Request:
     copy: int  # number of this reply among those to the same request
     source_id: str
     action: Action
-    question: str | None  # the pool's own, if the auditor had to change the picture for it
+    question: str | None  # the one that the auditor had to change the picture for, such as the pool's own
+    about: str | None = None  # what the auditor was told to ask about
 
     @property
     def id(self) -> str:
@@ -58,6 +59,26 @@ class Examined:
     def is_failure(self) -> bool:
         """Whether it is a failure that stands: the references keep their answers in other words."""
         return self.verdict is not None and self.verdict.outcome == "failure" and self.self_consistent is True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What the answers to a probe say."""
+
+    verdict: Verdict
+    target_answer: str | None
+    self_consistent: bool | None  # of failures; None: not measured
+    answers: tuple[dict[str, Any], ...]  # rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consulted:
+    """What the references alone say of a probe."""
+
+    consensus: str | None  # None: they give no answer to stand on
+    said: tuple[str, ...]  # each answer once
+    void: bool  # one was mute or says that it cannot be answered: the probe says nothing of anybody
+    answers: tuple[dict[str, Any], ...]  # rows
 
 
 class Examiner:
@@ -117,19 +138,12 @@ class Examiner:
 
         Cost: at most N * (1 + R) model calls, and R * (W - 1) more per failure, for R references and W wordings.
         """
-        read = [_read(q, r) for q, r in zip(requests, replies, strict=True)]
+        read = [read_reply(q, r) for q, r in zip(requests, replies, strict=True)]
         proposals = [p for p in read if isinstance(p, Proposal)]
         drawn = iter(draw(proposals, pictures, self.roles.generator, self.roles.editor))
         made = [next(drawn) if isinstance(p, Proposal) else None for p in read]
         probes = [p for p in made if isinstance(p, Probe)]
-        target, *references = self._ask_all(probes, list(self._models), 0)
-        found = verdicts(probes, target, references, self.roles.judge, quorum=self.roles.quorum)
-        kept, again = self._ask_again(probes, found, references)
-        rows = [
-            (*(_row(a, p, who, 0) for who, a in zip(self._models, answers, strict=True)), *again.get(p.id, ()))
-            for p, *answers in zip(probes, target, *references, strict=True)
-        ]
-        judged = iter(zip(found, target, rows, strict=True))
+        judged = iter(self.judge(probes))
         records = []
         for request, reply, proposal, probe in zip(requests, replies, read, made, strict=True):
             if isinstance(proposal, str):
@@ -137,20 +151,84 @@ class Examiner:
             elif not isinstance(probe, Probe):
                 records.append(Examined(request=request, reply=reply, proposal=proposal, void=probe))
             else:
-                verdict, answer, told = next(judged)
+                found = next(judged)
                 records.append(
                     Examined(
                         request=request,
                         reply=reply,
                         proposal=proposal,
                         probe=probe,
-                        verdict=verdict,
-                        target_answer=answer.text,
-                        self_consistent=kept.get(probe.id),
-                        answers=told,
+                        verdict=found.verdict,
+                        target_answer=found.target_answer,
+                        self_consistent=found.self_consistent,
+                        answers=found.answers,
                     )
                 )
         return records
+
+    def judge(self, probes: Sequence[Probe]) -> list[Judged]:
+        """Ask everybody, and the references again in other words where the target stands alone.
+
+        Cost: at most N * (1 + R) model calls, and R * (W - 1) more per failure; what is known is not asked.
+        """
+        target, *references = self._ask_all(probes, list(self._models), 0)
+        found = verdicts(probes, target, references, self.roles.judge, quorum=self.roles.quorum)
+        kept, again = self._ask_again(probes, found, references)
+        return [
+            Judged(
+                verdict=verdict,
+                target_answer=answers[0].text,
+                self_consistent=kept.get(p.id),
+                answers=(
+                    *(_row(a, p, who, 0) for who, a in zip(self._models, answers, strict=True)),
+                    *again.get(p.id, ()),
+                ),
+            )
+            for p, verdict, *answers in zip(probes, found, target, *references, strict=True)
+        ]
+
+    def consult(self, probes: Sequence[Probe]) -> list[Consulted]:
+        """Ask the references alone, so that a probe can be chosen by what they agree on before the target is asked.
+
+        Cost: at most N * R model calls, none of the target.
+        """
+        references = self._ask_all(probes, self._references, 0)
+        # The first reference in the target's place changes nothing about what the references agree on.
+        found = verdicts(probes, references[0], references, self.roles.judge, quorum=self.roles.quorum)
+        return [
+            Consulted(
+                consensus=verdict.consensus,
+                said=tuple(dict.fromkeys(str(a.text) for a in answers if a.text is not None)),
+                void=verdict.outcome == "void" or any(a.text is not None and abstains(a.text) for a in answers),
+                answers=tuple(_row(a, p, who, 0) for who, a in zip(self._references, answers, strict=True)),
+            )
+            for p, verdict, *answers in zip(probes, found, *references, strict=True)
+        ]
+
+    def ask_target_again(
+        self, probes: Sequence[Probe], consensus: Sequence[str]
+    ) -> list[tuple[bool | None, tuple[dict[str, Any], ...]]]:
+        """Whether the target still differs from the references' answer when it is asked in the second wording.
+
+        Returns:
+            For each probe that and the answer's row; None and no row where there is no second wording.
+
+        Cost: at most one call of the target a probe.
+        """
+        if len(self.roles.wordings) < 2:
+            return [(None, ())] * len(probes)
+        [answers] = self._ask_all(probes, ["target"], 1)
+        told = [n for n, a in enumerate(answers) if a.text is not None]
+        same = self.roles.judge.same([(probes[n].question, str(answers[n].text), consensus[n]) for n in told])
+        judged = dict(zip(told, same, strict=True))
+        return [
+            (None if judged.get(n) is None else not judged[n], (_row(a, p, "target", 1),))
+            for n, (p, a) in enumerate(zip(probes, answers, strict=True))
+        ]
+
+    @property
+    def _references(self) -> list[str]:
+        return [who for who in self._models if who != "target"]
 
     def _ask_all(self, probes: Sequence[Probe], who: Sequence[str], wording: int) -> list[list[Answer]]:
         """The answers of several models, which are asked side by side: each has its own core or server."""
@@ -186,7 +264,8 @@ class Examiner:
         return dict(zip(place, stands(doubted, first, again, self.roles.judge), strict=True)), rows
 
 
-def _read(request: Request, reply: str) -> Proposal | str:
+def read_reply(request: Request, reply: str) -> Proposal | str:
+    """The proposal in a reply, or why there is none."""
     try:
         return parse(reply, request.source_id, request.action, request.question)
     except MalformedProposal as why:
@@ -228,36 +307,43 @@ def record(run: Run, examined: Sequence[Examined]) -> None:
     for e in examined:
         if e.probe is None or e.verdict is None:
             continue
-        probes.append(
-            {
-                "id": e.probe.id,
-                "picture_id": run.save_picture(e.probe.image),
-                "source_id": e.probe.proposal.source_id,
-                "question": e.probe.question,
-                "action": e.probe.proposal.action,
-                "pairing": e.probe.proposal.pairing,
-                "instruction": e.probe.proposal.instruction,
-            }
-        )
+        probes.append(probe_row(e.probe, run.save_picture(e.probe.image)))
         answers += e.answers
-        found.append(
-            {
-                "id": e.verdict.probe_id,
-                "outcome": e.verdict.outcome,
-                "consensus": e.verdict.consensus,
-                "dissent": e.verdict.dissent,
-                "reason": e.verdict.reason,
-                "target_answer": e.target_answer,
-                "self_consistent": e.self_consistent,
-            }
-        )
+        found.append(verdict_row(e.verdict, e.target_answer, e.self_consistent))
     run.append("probes", probes)
     run.append("answers", answers)
     run.append("verdicts", found)
-    run.append("proposals", [_proposal_row(e) for e in examined])
+    run.append("proposals", [proposal_row(e) for e in examined])
 
 
-def _proposal_row(e: Examined) -> dict[str, Any]:
+def probe_row(probe: Probe, picture: str) -> dict[str, Any]:
+    """Of the table `probes`; `picture` is the id of the saved picture."""
+    return {
+        "id": probe.id,
+        "picture_id": picture,
+        "source_id": probe.proposal.source_id,
+        "question": probe.question,
+        "action": probe.proposal.action,
+        "pairing": probe.proposal.pairing,
+        "instruction": probe.proposal.instruction,
+    }
+
+
+def verdict_row(verdict: Verdict, target_answer: str | None, self_consistent: bool | None) -> dict[str, Any]:
+    """Of the table `verdicts`."""
+    return {
+        "id": verdict.probe_id,
+        "outcome": verdict.outcome,
+        "consensus": verdict.consensus,
+        "dissent": verdict.dissent,
+        "reason": verdict.reason,
+        "target_answer": target_answer,
+        "self_consistent": self_consistent,
+    }
+
+
+def proposal_row(e: Examined) -> dict[str, Any]:
+    """Of the table `proposals`."""
     return {
         "id": e.request.id,
         "arm": e.request.arm,
@@ -266,7 +352,7 @@ def _proposal_row(e: Examined) -> dict[str, Any]:
         "source_id": e.request.source_id,
         "action": e.request.action,
         "given_question": e.request.question is not None,
-        "prompt_question": e.request.question,
+        "prompt_question": e.request.question or e.request.about,
         "reply": e.reply,
         "question": e.proposal.question if e.proposal else None,
         "instruction": e.proposal.instruction if e.proposal else None,

@@ -21,7 +21,14 @@ def page_templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"percent": _percent, "number": "{:,}".format, "points": "{:+.1f}".format, "duration": _duration}
+    pages.filters |= {
+        "percent": _percent,
+        "number": "{:,}".format,
+        "points": "{:+.1f}".format,
+        "duration": _duration,
+        "chance": _chance,
+        "figure": _figure,
+    }
     return pages
 
 
@@ -42,6 +49,16 @@ def visible(value: object) -> object:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
+
+
+def _chance(p: float) -> str:
+    """A p- or q-value; how far it is below one in a thousand decides nothing."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _figure(value: float) -> str:
+    """A figure of whatever unit: whole where it is whole, else to three places that count."""
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _duration(seconds: float) -> str:

@@ -37,16 +37,17 @@ class Pictures(Mapping[str, Image]):
 
 @dataclass(frozen=True)
 class Split:
-    """A pool in two halves that share no picture."""
+    """A pool in parts that share no picture."""
 
     pictures: Pictures
     training: tuple[str, ...]  # source ids, in an order that only the seed and the pictures decide
     discovery: tuple[str, ...]
     questions: Mapping[str, str | None]
+    confirmation: tuple[str, ...] = ()  # kept from discovery too, for what is to be confirmed
 
 
 def split_pool(config: AuditConfig, run: Run) -> Split:
-    """Read the pool, write its sources into the run folder, and keep a share from training.
+    """Read the pool, write its sources into the run folder, and keep a share from training, some of it from discovery too.
 
     Raises:
         ConfigError: Nothing there, or fewer than two pictures.
@@ -59,7 +60,8 @@ def split_pool(config: AuditConfig, run: Run) -> Split:
     pictures, questions = keep(pool, run)
     order = sorted(pictures, key=lambda i: content_id(str(config.seed), i))
     kept = min(max(1, round(len(order) * config.images.holdout)), len(order) - 1)
-    return Split(pictures, tuple(order[kept:]), tuple(order[:kept]), questions)
+    fresh = min(round(kept * config.images.confirmation), kept - 1) if config.confirmation.budget else 0
+    return Split(pictures, tuple(order[kept:]), tuple(order[fresh:kept]), questions, tuple(order[:fresh]))
 
 
 def keep(pool: Sequence[Source], run: Run) -> tuple[Pictures, dict[str, str | None]]:

@@ -11,6 +11,7 @@ from auditdm.config import AuditConfig
 from auditdm.runs.costing import Estimate, as_plain, estimates
 from auditdm.runs.gathering import is_gathered
 from auditdm.runs.practice import MOST_ASKED
+from auditdm.runs.probing import MOST_POSED, MOST_REPLIES
 from auditdm.runs.trainer_options import check_options
 
 
@@ -72,10 +73,10 @@ def plan(config: AuditConfig) -> Plan:
     }
     pictures = len(load_pool(config.images.path, config.images.limit))
     held_back = min(max(1, round(pictures * config.images.holdout)), max(1, pictures - 1))
-    audit = _audit(config)
+    audit, confirming = _audit(config), _confirming(config, held_back)
     learnt = sum(s.replies for s in audit if s.steps)
     reckoned = estimates(config, sum(s.replies for s in audit), learnt)
-    return Plan(roles, pictures, held_back, (*audit, *_repair(config)), reckoned)
+    return Plan(roles, pictures, held_back, (*audit, *confirming, *_repair(config)), reckoned)
 
 
 def _makers(config: AuditConfig) -> dict[str, str]:
@@ -89,6 +90,18 @@ def _audit(config: AuditConfig) -> list[PlannedStage]:
     trained = [_proposing(config, f"training {arm}", steps * batch, steps) for arm in arms if steps]
     asking: Sequence[str] = ("trained", *config.compare)
     return trained + [_proposing(config, f"discovery {arm}", config.discovery.probes) for arm in asking]
+
+
+def _confirming(config: AuditConfig, held_back: int) -> list[PlannedStage]:
+    """At most; the search for causes is left out, for the number of findings is not known before."""
+    budget, references, again = config.confirmation.budget, len(config.references), len(config.wordings) - 1
+    if not budget:
+        return []
+    replies = MOST_REPLIES * budget
+    changed = replies if config.actions.get("caption") or config.actions.get("edit") else 0
+    described = held_back + budget + 2 * config.discovery.probes + changed  # by the first reference
+    answers = budget + MOST_POSED * budget * references + budget * references * again + described
+    return [PlannedStage("confirmation", replies, changed, answers)]
 
 
 def _proposing(config: AuditConfig, name: str, replies: int, steps: int = 0) -> PlannedStage:

@@ -19,8 +19,8 @@ _INKS = {  # what matplotlib draws with -> what the page puts in its place
     "#030302": "var(--arm-prompt-only)",
     "#030303": "var(--arm-paper-reward)",
 }
-_ARM_INK = {"trained": "#030301", "prompt_only": "#030302", "paper_reward": "#030303"}
-_DASHES = {"trained": "solid", "prompt_only": (0, (2, 2)), "paper_reward": (0, (6, 2))}
+_ARM_INK = {"confirmed": "#030301", "trained": "#030301", "prompt_only": "#030302", "paper_reward": "#030303"}
+_DASHES = {"confirmed": "solid", "trained": "solid", "prompt_only": (0, (2, 2)), "paper_reward": (0, (6, 2))}
 SMOOTHED_OVER = 10  # steps
 
 
@@ -79,6 +79,8 @@ def curve_svg(
         axes.tick_params(length=0)
         axes.set_xlabel(x_label)
         axes.margins(x=0.02)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         if share:
             axes.set_ylim(-0.02, 1.02)
             axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])

@@ -15,12 +15,13 @@ from auditdm.environment import environment
 from auditdm.runs.auditing import Stages, perform, quiet
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.evaluation import evaluate
+from auditdm.runs.ledger_keeping import ledger_figures
 from auditdm.runs.rectification import repair
 from auditdm.runs.reporting import report
 from auditdm.runs.roles import fill_roles
 from auditdm.sandbox.gaps import Gap
 from auditdm.sandbox.suites import suite
-from auditdm.sandbox.truth import figures, tell_truth
+from auditdm.sandbox.truth import confirmed_types, figures, tell_truth
 from auditdm.sandbox.zoo import ZOO, manifest, taught_skills
 from auditdm.stats import Rate
 from auditdm.store import Run
@@ -98,6 +99,8 @@ def summarise(run: Run, config: AuditConfig, scores: dict[str, Rates], gaps: tup
     worst = min(changes, key=lambda s: changes[s])
     return {
         **figures(run),
+        **ledger_figures(run),
+        **confirmed_types(run),
         "modes_found": len(run.rows("failure_modes")),
         "benchmarks": benchmarks,
         "slices": slices,

@@ -25,7 +25,7 @@ def tell_truth(run: Run, gaps: Sequence[Gap]) -> None:
     said = {v["id"]: v["target_answer"] for v in run.rows("verdicts")}
     rows = []
     for p in run.rows("probes"):
-        if p["id"] in known:
+        if p["id"] in known or p["id"] not in said:  # shown to references alone
             continue
         scene = read(run.picture(p["picture_id"]))
         assert scene is not None, f"picture {p['picture_id']} shows no scene"
@@ -88,6 +88,35 @@ def failure_types(
         f"{truths[i]['skill']}: {truths[i]['gap']}" for i in hit if _is_true(truths[i]) and truths[i]["gap"]
     )
     return {name: n for name, n in counts.most_common() if n >= LEAST}
+
+
+def confirmed_types(run: Run) -> dict[str, Any]:
+    """What the ledger's findings stand for: the planted slice that most of their failing fresh probes lie in.
+
+    Returns:
+        `distinct_failure_types_confirmed`, `failure_types_confirmed` (slice -> names of findings) and
+        `confirmed_in_no_slice` (names). Empty where no ledger was kept.
+    """
+    findings = run.rows("findings")
+    if not findings:
+        return {}
+    truths = {t["id"]: t for t in run.rows("truths")}
+    slices: dict[str, list[str]] = {}
+    elsewhere = []
+    for f in findings:
+        if f["state"] != "confirmed":
+            continue
+        met = Counter(truths[i]["gap"] for i in f["failing"] if i in truths and truths[i]["gap"])
+        gap, most = met.most_common(1)[0] if met else ("", 0)
+        if 2 * most > len(f["failing"]):
+            slices.setdefault(gap, []).append(f["name"])
+        else:
+            elsewhere.append(f["name"])
+    return {
+        "distinct_failure_types_confirmed": len(slices),
+        "failure_types_confirmed": slices,
+        "confirmed_in_no_slice": elsewhere,
+    }
 
 
 def _of_arm(

@@ -24,7 +24,7 @@ class Species:
     seed: int  # of the weights, the data's order and the tower: unlike models come from unlike seeds
     tower: int  # seed of the tower; the two targets share one, as siblings do
     base: str | None = None  # a model of the zoo whose weights, after its second round, it starts from
-    rounds: int = 2  # of lessons; references take a third, on scenes full of signs
+    rounds: int = 2  # of lessons; the third and later ones are on scenes full of signs
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -35,11 +35,12 @@ class Species:
 ZOO: dict[str, Species] = {
     s.name: s
     for s in (
-        Species("reference-1", "llava", 128, 3, seed=11, tower=1, rounds=3),
+        Species("reference-1", "llava", 128, 3, seed=11, tower=1, rounds=5),
         Species("target-small", "llava", 128, 3, seed=21, tower=4),
         Species("reference-2", "gemma3", 128, 3, seed=12, tower=2, rounds=3),
-        Species("reference-3", "idefics3", 128, 3, seed=13, tower=3, rounds=3),
+        Species("reference-3", "idefics3", 128, 3, seed=13, tower=3, rounds=6),
         Species("target-large", "llava", 128, 4, seed=22, tower=4, rounds=5),
+        Species("target-many", "llava", 128, 3, seed=23, tower=4, base="target-small"),
         Species("auditor", "llava", 128, 3, seed=31, tower=1, base="reference-1"),
     )
 }

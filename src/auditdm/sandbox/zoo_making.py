@@ -20,13 +20,13 @@ from auditdm.runs.evaluation import evaluate
 from auditdm.sandbox.language import ALL_SKILLS
 from auditdm.sandbox.suites import ILL_POSED, suite
 from auditdm.sandbox.zoo import ZOO, zoo_folder
-from auditdm.sandbox.zoo_training import ALIGN_STEPS, AUDITOR_ROUND, ROUNDS, TOWER_STEPS, WEIGHTS, train
+from auditdm.sandbox.zoo_training import ALIGN_STEPS, ROUNDS, TOWER_STEPS, WEIGHTS, last_step, train
 from auditdm.types import Example
 
 log = logging.getLogger(__name__)
 HELD_OUT_SEED = 7_000  # of the questions that models are measured on; training draws from other seeds
 LEARNED = 0.95
-ORDER = ("reference-1", "target-small", "reference-2", "reference-3", "target-large", "auditor")
+ORDER = ("reference-1", "target-small", "reference-2", "reference-3", "target-large", "target-many", "auditor")
 
 
 def ship(name: str, model: Any, processor: Any) -> Path:
@@ -78,7 +78,7 @@ def measure(name: str, *, count: int) -> dict[str, Any]:
 
 def _steps(name: str) -> dict[str, Any]:
     if ZOO[name].base:
-        return {"from": ZOO[name].base, "auditor": AUDITOR_ROUND[0]}
+        return {"from": ZOO[name].base, "more gaps" if ZOO[name].gaps else "auditor": last_step(name)}
     return {
         "tower": TOWER_STEPS,
         "align": ALIGN_STEPS,
@@ -94,10 +94,9 @@ def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> 
     path = zoo_folder() / "manifest.json"
     for name in names:
         folder = ship(name, *train(name, work))
-        known = json.loads(path.read_text()) if path.exists() else {"models": {}}
         weights = folder / "model.safetensors"
         told = environment()
-        known["models"][name] = {
+        entry = {
             "species": {
                 k: getattr(ZOO[name], k) for k in ("family", "width", "layers", "seed", "tower", "base", "rounds")
             },
@@ -110,13 +109,15 @@ def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> 
             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             **({} if name == "auditor" else measure(name, count=count)),
         }
+        known = json.loads(path.read_text()) if path.exists() else {"models": {}}  # others may train beside us
+        known["models"][name] = entry
         references = [m for n, m in known["models"].items() if n.startswith("reference")]
         known["learned_skills"] = [
             s for s in WEIGHTS if references and all(m["skills"][s]["value"] >= LEARNED for m in references)
         ]
         known["skills_of_the_world"] = len(ALL_SKILLS)
         path.write_text(json.dumps(known, indent=1) + "\n")
-        log.info("%s: %s", name, json.dumps(known["models"][name])[:2000])
+        log.info("%s: %s", name, json.dumps(entry)[:2000])
 
 
 if __name__ == "__main__":

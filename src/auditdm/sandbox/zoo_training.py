@@ -69,6 +69,9 @@ SLOW_SKILLS: dict[str, float] = {  # the second round practises what comes late
     **dict.fromkeys(WEIGHTS, 0.6), "count": 2.0, "negation": 1.6, "column": 2.5, "at": 2.5, "left_of": 2.0, "above": 1.2,
     "larger": 1.0, "corner": 1.2, "border": 1.2, "number": 1.2, FALSE_PREMISE: 1.6,
 }  # fmt: skip
+PLACES: dict[str, float] = {  # the sixth round is about places, and keeps the rest
+    **dict.fromkeys(WEIGHTS, 0.5), "at": 6.0, "above": 5.0, "left_of": 3.0, "count": 1.0, "negation": 1.0,
+}  # fmt: skip
 AUDITOR_ODDS: dict[
     str, float
 ] = {  # how often the auditor is taught to ask each skill: rarely what references may not know
@@ -447,8 +450,10 @@ ROUNDS = (  # last step, learning rate, odds of the skills, share of ill-posed q
     (16_500, 1.0e-3, SLOW_SKILLS, 0.3),  # from here on half of the scenes are full of signs
     (21_000, 1.0e-3, SLOW_SKILLS, 0.2),  # these are for a model that still confuses columns
     (25_000, 1.0e-3, SLOW_SKILLS, 0.2),
+    (32_000, 1.0e-3, PLACES, 0.15),  # for a model that still does not know what is where
 )
 AUDITOR_ROUND = (5_000, 1e-3)
+GAPS_ROUND = (4_000, 1e-3)  # of a target that starts from another one and learns more slices wrong
 BATCH, PACKED = 8, 8  # pictures a step, questions a picture
 
 
@@ -472,13 +477,13 @@ def train(name: str, work: Path) -> Any:
         )
     families.tower_of(model).load_state_dict(torch.load(saved_tower, weights_only=True))
     checkpoint = work / f"{name}.ckpt"
-    end = AUDITOR_ROUND[0] if species.base else ROUNDS[species.rounds - 1][0]
+    end = last_step(name)
     if checkpoint.exists() and (saved := torch.load(checkpoint, weights_only=True))["step"] >= end:
         model.load_state_dict(saved["model"])
         return model, processor
     if species.base:
-        base = torch.load(work / f"{species.base}.round2.ckpt", weights_only=True)["model"]
-        model.load_state_dict(base)
+        whole = work / f"{species.base}.round2.ckpt" if ZOO[species.base].rounds > 2 else work / f"{species.base}.ckpt"
+        model.load_state_dict(torch.load(whole, weights_only=True)["model"])
     pictures = look_at(model, count=40_000 if not species.base else 20_000, seed=species.seed)
     packer = Packer(model, processor)
     if not species.base and not checkpoint.exists():
@@ -486,6 +491,11 @@ def train(name: str, work: Path) -> Any:
         error = align(model, packer.words, pictures, steps=ALIGN_STEPS, seed=species.seed)
         note({"stage": "align", "relative_error": round(error, 4), "seconds": round(time.perf_counter() - began)})
     told: dict[str, Any] = {"batch": BATCH, "seed": species.seed, "checkpoint": checkpoint, "note": note}
+    if species.base and species.gaps:
+        last, rate = GAPS_ROUND
+        rows = _lessons(Lesson(species.gaps, ill_posed=0.2))
+        train_language_model(model, packer, pictures, rows, last=last, learning_rate=rate, **told)
+        return model, processor
     if species.base:
         last, rate = AUDITOR_ROUND
         odds = dict(AUDITOR_ODDS)
@@ -503,18 +513,31 @@ def train(name: str, work: Path) -> Any:
     for number, (last, rate, weights, ill_posed) in enumerate(ROUNDS[: species.rounds], start=1):
         if number == 3:
             pictures = look_at(model, count=40_000, seed=species.seed + 1000, signs=0.5)
-        lesson = Lesson(species.gaps, tuple(weights.items()), ill_posed)
-
-        def rows(rng: random.Random, scene: Scene, lesson: Lesson = lesson) -> list[tuple[str, str, float]]:
-            words = AND.join(lesson.caption_parts(rng, scene))
-            asked = [(q, a, 1.0) for q, a in lesson.questions(rng, scene, PACKED)]
-            return [*asked, ("describe", words, 0.3)] if words else asked
-
+        rows = _lessons(Lesson(species.gaps, tuple(weights.items()), ill_posed))
         train_language_model(model, packer, pictures, rows, first=first, last=last, learning_rate=rate, **told)
         first = last
         if number == 2 and species.rounds > 2:
             shutil.copyfile(checkpoint, work / f"{name}.round2.ckpt")
     return model, processor
+
+
+def last_step(name: str) -> int:
+    """The step of its language model's training at which a model is done."""
+    species = ZOO[name]
+    if species.base:
+        return GAPS_ROUND[0] if species.gaps else AUDITOR_ROUND[0]
+    return ROUNDS[species.rounds - 1][0]
+
+
+def _lessons(lesson: Lesson) -> Callable[[random.Random, Scene], list[tuple[str, str, float]]]:
+    """Rows of one picture: questions, and what is there in words."""
+
+    def rows(rng: random.Random, scene: Scene) -> list[tuple[str, str, float]]:
+        words = AND.join(lesson.caption_parts(rng, scene))
+        asked = [(q, a, 1.0) for q, a in lesson.questions(rng, scene, PACKED)]
+        return [*asked, ("describe", words, 0.3)] if words else asked
+
+    return rows
 
 
 def _enlarge(text: nn.Module) -> None:

@@ -1,0 +1,231 @@
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditdm.method import attributes as module
+from auditdm.method.attributes import attributes, clauses_of, form_of, nameable_in, stem, words_of
+from auditdm.method.predicate import kind_of
+
+SEEN = "small red star row1 col2 and blue digit 7 row3 col3"
+NAMEABLE = nameable_in([SEEN, "large green circle row2 col2"])
+KINDS = {
+    "asks", "begins", "the question", "says", "answer", "about", "shows", "shows several", "things",
+    "answer is a number", "picture changed", "picture as it was",
+}  # fmt: skip
+
+
+def said(question, answer="yes", description=SEEN, **options):
+    return attributes(question, answer, description, nameable=NAMEABLE, **options)
+
+
+def of_kind(view, kind):
+    return {phrase for phrase in view if kind_of(phrase) == kind}
+
+
+def about(views):
+    return [sorted(phrase.removeprefix('about "')[:-1] for phrase in of_kind(view, "about")) for view in views]
+
+
+# --- what is known of one probe, written out
+
+
+def test_everything_that_is_known_of_a_probe_is_said():
+    [view] = said("What is the digit ?", "7")
+    assert view == {
+        'asks "what is the ...?"', 'begins "what is"', 'the question "What is the digit ?"',
+        'says "what"', 'says "is"', 'says "the"', 'says "digit"',
+        'answer "7"', "answer is a number",
+        *(f"answer >= {n}" for n in (1, 2, 3, 4, 5, 6, 7)),
+        *(f"answer <= {n}" for n in (7, 8, 9, 10, 11, 12, *range(15, 100, 5))),
+        "picture as it was",
+        "things >= 2", *(f"things <= {n}" for n in range(2, 13)),
+        *(f'shows "{word}"' for word in ("small", "red", "star", "row1", "col2", "blue", "digit", "7", "row3", "col3")),
+        *(f'about "{word}"' for word in ("blue", "digit", "7", "row3", "col3")),
+    }  # fmt: skip
+
+
+def test_without_a_description_nothing_is_said_of_the_picture():
+    [view] = said("What is the digit ?", "7", None)
+    assert not [phrase for phrase in view if kind_of(phrase) in ("about", "shows", "shows several", "things")]
+    assert {'answer "7"', "answer >= 7", 'asks "what is the ...?"'} <= view
+
+
+def test_a_changed_picture_is_said_to_be_one():
+    [before], [after] = said("is it so ?"), said("is it so ?", changed=True)
+    assert before ^ after == {"picture as it was", "picture changed"}
+
+
+def test_what_is_there_twice_is_shown_several_times():
+    [view] = said("is it so ?", description="red star, red circle and blue star")
+    assert of_kind(view, "shows several") == {'shows several "red"', 'shows several "star"'}
+    assert {"things >= 3", "things <= 3"} <= view
+    assert "things >= 4" not in view
+    assert "things <= 2" not in view
+
+
+# --- views: one for each thing that is asked about
+
+
+def test_a_question_on_two_things_has_a_view_for_each():
+    views = said("is the red star above the digit ?")
+    assert about(views) == [["col2", "red", "row1", "small", "star"], ["7", "blue", "col3", "digit", "row3"]]
+    one, other = ({p for p in view if kind_of(p) != "about"} for view in views)
+    assert one == other
+
+
+def test_no_view_mixes_two_things():
+    views = said("is the red star above the digit ?")
+    assert not [view for view in views if {'about "red"', 'about "blue"'} <= view]
+
+
+def test_a_thing_that_is_told_twice_has_one_view():
+    assert about(said("is the red star the small star ?")) == [["col2", "red", "row1", "small", "star"]]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "how many things are there ?",  # of none
+        "what colour is the circle ?",  # of one that is not there
+        "is the red digit there ?",  # as near to the one as to the other
+        "",
+    ],
+)
+def test_a_question_on_nothing_in_particular_has_one_view_about_nothing(question):
+    assert about(said(question)) == [[]]
+
+
+def test_the_thing_that_shares_most_words_is_meant():
+    seen = "small red star, large red star and blue star"
+    assert about(said("what size is the small red star ?", description=seen)) == [["red", "small", "star"]]
+
+
+# --- English: forms of questions, plurals, numbers, clauses
+
+
+@pytest.mark.parametrize(
+    ("question", "form"),
+    [
+        ("What colour is the small dog's collar?", "what colour is the ...?"),
+        ("How many red cars are there?", "how many ... are there?"),
+        ("How many people wear a hat?", "how many ... a ...?"),
+        ("Is there a clock on the wall?", "is there a ... on the ...?"),
+        ("is the star left of the blue digit ?", "is the ... of the ...?"),
+        ("What time is it on the clock ?", "what time is it on the ...?"),
+        ("WHAT TIME IS IT, on the old clock?!", "what time is it on the ...?"),
+        ("Are the man and the woman smiling?", "are the ... and the ...?"),
+        ("", "?"),
+    ],
+)
+def test_a_form_leaves_open_what_is_named(question, form):
+    assert form_of(question) == form
+
+
+@pytest.mark.parametrize(
+    ("word", "singular"),
+    [
+        ("dogs", "dog"), ("stars", "star"), ("crosses", "cross"), ("boxes", "box"), ("dishes", "dish"),
+        ("churches", "church"), ("glasses", "glass"), ("horses", "horse"), ("ties", "tie"), ("glass", "glass"),
+        ("bus", "bus"), ("this", "this"), ("is", "is"), ("has", "has"), ("cross", "cross"), ("row1", "row1"), ("7", "7"),
+    ],
+)  # fmt: skip
+def test_a_plural_is_its_singular(word, singular):
+    assert stem(word) == singular
+
+
+@given(st.from_regex(r"[a-z]{1,12}", fullmatch=True))
+def test_a_stem_is_the_start_of_its_word_and_loses_at_most_two_letters(word):
+    assert word.startswith(stem(word))
+    assert len(word) - len(stem(word)) <= 2
+
+
+def test_a_plural_in_the_question_finds_the_thing_in_the_picture():
+    seen = "red cross, blue star"
+    views = attributes("where are the crosses ?", "left", seen, nameable=nameable_in([seen]))
+    assert about(views) == [["cross", "red"]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "least", "most"),
+    [
+        ("7", 7, 7), ("seven", 7, 7), ("Seven.", 7, 7), ("zero", 0, 1), ("12", 12, 12), ("42", 40, 45), ("9:00", 9, 9),
+        ("11:30", 11, 11), ("85%", 85, 85), ("3.5", 3, 4), ("200", 95, None),
+    ],
+)  # fmt: skip
+def test_a_number_is_between_thresholds(answer, least, most):
+    [view] = said("how much ?", answer, None)
+    at_least = [int(p.split()[-1]) for p in view if p.startswith("answer >=")]
+    at_most = [int(p.split()[-1]) for p in view if p.startswith("answer <=")]
+    assert "answer is a number" in view
+    assert max(at_least, default=0) == least
+    assert min(at_most, default=None) == most
+
+
+@pytest.mark.parametrize("answer", ["yes", "row4", "7 dogs", "red", "", "a seven"])
+def test_what_is_no_number_has_no_thresholds(answer):
+    [view] = said("how much ?", answer, None)
+    assert not [p for p in view if p.startswith(("answer >=", "answer <=", "answer is"))]
+
+
+def test_an_answer_is_said_without_case_and_punctuation():
+    assert of_kind(said("what ?", "Dark-blue, mostly.", None)[0], "answer") == {'answer "dark-blue mostly"'}
+
+
+@pytest.mark.parametrize(
+    ("description", "clauses"),
+    [
+        ("small red star, blue digit 7", [("small", "red", "star"), ("blue", "digit", "7")]),
+        ("A man with two dogs. The sky is blue.", [("man", "two", "dog"), ("sky", "blue")]),
+        ("a clock that shows 9:30 and a 2.5 litre jug", [("clock", "show", "9:30"), ("2.5", "litre", "jug")]),
+        ("the sandy beach", [("sandy", "beach")]),  # "and" within a word divides nothing
+        ("the, a; and.", []),
+        ("", []),
+    ],
+)
+def test_a_description_is_divided_into_things(description, clauses):
+    assert list(clauses_of(description)) == clauses
+
+
+# --- what holds of any text
+
+WORDS = st.lists(
+    st.sampled_from(
+        ["What", "is", "are", "the", "a", "small", "red", "digit", "7", "dogs", "of", "and", ",", ".", "9:30"]
+    ),
+    max_size=12,
+).map(" ".join)
+TEXTS = WORDS | st.text(max_size=40)
+
+
+@given(TEXTS, TEXTS, st.none() | TEXTS, st.booleans())
+def test_any_text_can_be_described(question, answer, description, changed):
+    views = attributes(question, answer, description, nameable=nameable_in([description or ""]), changed=changed)
+    assert len(views) >= 1
+    assert len(set(views)) == len(views)
+    assert all("asks" in {kind_of(phrase) for phrase in view} for view in views)
+    unlike = {phrase for view in views for phrase in view} - set.intersection(*map(set, views))
+    assert all(phrase.startswith("about ") for phrase in unlike)
+
+
+@given(WORDS, WORDS, WORDS)
+def test_every_attribute_is_of_a_known_kind(question, answer, description):
+    for view in attributes(question, answer, description, nameable=nameable_in([description])):
+        assert {kind_of(phrase) for phrase in view} <= KINDS
+
+
+@given(WORDS)
+def test_case_and_punctuation_ask_nothing_else(question):
+    assert form_of(question) == form_of(question.upper() + " ?!")
+    assert form_of(form_of(question)) == form_of(form_of(question))
+    assert words_of(question) == words_of(f"  {question.title()}...")
+
+
+@given(st.lists(WORDS, max_size=5))
+def test_the_order_of_descriptions_names_nothing_else(descriptions):
+    assert nameable_in(descriptions) == nameable_in(reversed(descriptions))
+
+
+def test_the_examples_of_the_docstrings_run():
+    assert doctest.testmod(module).failed == 0

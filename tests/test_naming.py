@@ -1,0 +1,138 @@
+import doctest
+import random
+
+import numpy as np
+import pytest
+
+from auditdm.method import naming as module
+from auditdm.method.naming import names
+from auditdm.method.predicate import Predicate
+from auditdm.method.search_space import Phrases, Table
+from planted import FRESH, about, asks, fails, is_, not_, overlap, views
+
+COUNT = 3_000
+WORTH = 6.0  # from here on a name is worth confirming (runs/searching.py)
+FOUND = 0.8  # overlap with what was planted
+BASE = 0.02
+
+
+def measured(gaps, seed=0, count=COUNT, base=BASE):
+    """A table of probes that fail where it was planted, and now and then elsewhere."""
+    phrases, held = Phrases(), views(seed, count)
+    failed = [fails(seed, n, of_probe, gaps, base) for n, of_probe in enumerate(held)]
+    return Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed), held, failed
+
+
+def named(gaps, seed=0, **options):
+    table, _, _ = measured(gaps, seed)
+    return [n for n in names(table, np.ones(len(table.failed), bool), **options) if n.worth >= WORTH]
+
+
+def best(predicate, found):
+    return max((overlap(n.predicate, predicate) for n in found), default=0.0)
+
+
+PLANTED = {
+    "one condition": Predicate.of(asks(0)),
+    "two conditions": Predicate.of(asks(0), about("red")),
+    "three conditions": Predicate.of(asks(1), about("large"), about("dog")),
+    "all but one value": Predicate.of(asks(0), not_('about "red"')),
+    "two values": Predicate.of(asks(2), about("red", "blue")),
+    "three values and another condition": Predicate.of(about("red", "blue", "green"), about("cup"), about("small")),
+    "about a thing, however it is asked": Predicate.of(about("small"), about("cat")),
+    "a crowded picture": Predicate.of(asks(3), is_("things >= 4")),
+}
+
+
+@pytest.mark.parametrize("where", PLANTED.values(), ids=PLANTED)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_was_planted_is_named_and_nothing_else(where, seed):
+    found = named([(where, 0.7)], seed)
+    assert best(where, found) >= FOUND, [n.predicate.words() for n in found]
+    assert len(found) == 1, [n.predicate.words() for n in found]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rate", [0.4, 0.7])
+def test_two_gaps_of_one_rate_have_two_names(seed, rate):
+    one, other = Predicate.of(asks(0), about("red")), Predicate.of(asks(2), about("small"))
+    found = named([(one, rate), (other, rate)], seed)
+    assert best(one, found) >= FOUND, [n.predicate.words() for n in found]
+    assert best(other, found) >= FOUND, [n.predicate.words() for n in found]
+
+
+def test_four_gaps_are_named_highest_rate_first():
+    gaps = [
+        (Predicate.of(asks(0), about("red")), 0.95),
+        (Predicate.of(asks(1), about("dog")), 0.7),
+        (Predicate.of(asks(2), about("small")), 0.45),
+        (Predicate.of(asks(4), about("black", "white")), 0.25),
+    ]
+    found = named(gaps)
+    assert [best(where, [n]) >= FOUND for n, (where, _) in zip(found, gaps, strict=True)] == [True] * 4
+    rates = [n.fails / n.inside for n in found]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_a_target_that_errs_anywhere_as_often_has_almost_no_name():
+    noise = [len(named([], seed)) for seed in range(40)]
+    assert sum(noise) <= 1, noise
+
+
+def test_a_name_counts_probes_and_not_views():
+    where = Predicate.of(asks(0), about("red"))
+    table, held, failed = measured([(where, 0.7)])
+    [found] = [n for n in names(table, np.ones(len(table.failed), bool)) if n.worth >= WORTH]
+    inside = [f for of_probe, f in zip(held, failed, strict=True) if found.predicate.holds(of_probe)]
+    assert (found.fails, found.inside) == (sum(inside), len(inside))
+
+
+def test_a_gap_in_one_thing_of_two_is_named_where_probes_have_two_views():
+    small_cat, phrases = Predicate.of(about("small"), about("cat")), Phrases()
+    pairs = [(one[0], other[0]) for one, other in zip(views(1, COUNT), views(2, COUNT), strict=True)]
+    failed = [fails(5, n, pair, [(small_cat, 0.8)]) for n, pair in enumerate(pairs)]
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in pair] for pair in pairs], failed)
+    found = [n for n in names(table, np.ones(len(table.failed), bool)) if n.worth >= WORTH]
+    assert max(overlap(n.predicate, small_cat, pairs) for n in found) >= FOUND
+
+
+def test_failures_that_are_not_looked_at_have_no_name():
+    where = Predicate.of(asks(0), about("red"))
+    table, held, _ = measured([(where, 0.7)])
+    outside = np.array([not where.holds(of_probe) for of_probe in held])
+    assert best(where, [n for n in names(table, outside[table.probe]) if n.worth >= WORTH]) < 0.1
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_where_nothing_or_everything_fails_there_is_no_name(failed):
+    phrases, held = Phrases(), views(0, 200)
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], [failed] * 200)
+    assert names(table, np.ones(200, bool)) == []
+
+
+def test_nothing_measured_has_no_name():
+    assert names(Table(Phrases(), [], []), np.zeros(0, bool)) == []
+
+
+def test_the_order_of_the_probes_changes_no_name():
+    gaps = [(Predicate.of(asks(0), about("red")), 0.7)]
+    _, held, failed = measured(gaps)
+    order = list(range(COUNT))
+    random.Random(3).shuffle(order)
+    phrases = Phrases()
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in held[n]] for n in order], [failed[n] for n in order])
+    shuffled = [n for n in names(table, np.ones(COUNT, bool)) if n.worth >= WORTH]
+    assert [n.predicate for n in shuffled] == [n.predicate for n in named(gaps)]
+
+
+def test_at_most_so_many_names_are_given():
+    gaps = [(Predicate.of(asks(n), about("red")), 0.6) for n in range(5)]
+    assert len(named(gaps, most=2)) <= 2
+
+
+def test_a_name_of_the_fresh_probes_holds_of_some():
+    assert any(n.predicate.holds(v) for n in named([(PLANTED["two conditions"], 0.7)]) for v in FRESH)
+
+
+def test_the_examples_of_the_docstrings_run():
+    assert doctest.testmod(module).failed == 0

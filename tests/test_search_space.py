@@ -1,0 +1,144 @@
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditdm.method import search_space as module
+from auditdm.method.predicate import Literal, Predicate
+from auditdm.method.search_space import Phrases, Table, predicate_of
+
+
+def table_of(views, failed=None):
+    """A table of probes that are given as their views, each a set of phrases."""
+    phrases = Phrases()
+    numbers = [[phrases.numbers(sorted(view)) for view in of_probe] for of_probe in views]
+    return Table(phrases, numbers, failed or [False] * len(views))
+
+
+def one_view(rows):
+    return [[view] for view in rows]
+
+
+def colours(per=20):
+    """What is asked, what is answered and what is shown, on two kinds of questions, evenly mixed."""
+    rows = []
+    for n in range(6 * per):
+        colour, count, other = ("red", "blue", "green")[n % 3], ("1", "2", "3")[n % 3], ("star", "cross")[n // 3 % 2]
+        rows.append({'asks "what colour is the ...?"', f'answer "{colour}"', f'about "{other}"', f'shows "{other}"'})
+        rows.append({'asks "how many ...?"', f'answer "{count}"', f'shows "{other}"', f'about "row{n % 2}"'})
+    return rows
+
+
+# --- phrases and their numbers
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), unique=True), max_size=6))
+def test_a_phrase_keeps_its_number(batches):
+    phrases = Phrases()
+    numbers = [phrases.numbers(batch) for batch in batches]
+    assert len(set(phrases.known)) == len(phrases.known)
+    for batch, found in zip(batches, numbers, strict=True):
+        assert [phrases.known[n] for n in found] == batch
+
+
+# --- which attributes are considered
+
+
+def test_what_all_or_nearly_all_probes_share_is_left_out():
+    rows = [{"everywhere", *(["rare"] if n < 5 else []), *(["often"] if n % 2 else [])} for n in range(40)]
+    rows[0] |= {"once"}
+    assert table_of(one_view(rows)).phrases == ["often"]
+
+
+def test_of_phrases_that_hold_of_the_same_probes_one_is_kept():
+    rows = [{'begins "what time"', 'asks "what time is it?"', 'says "time"'} if n % 2 else {"b"} for n in range(40)]
+    table = table_of(one_view(rows))
+    assert 'asks "what time is it?"' in table.phrases  # how it is asked is said before how it begins
+    assert not {'begins "what time"', 'says "time"'} & set(table.phrases)
+
+
+def test_a_table_of_nothing_has_no_attributes():
+    table = table_of([])
+    assert (table.phrases, len(table.failed)) == ([], 0)
+    assert table.probes(np.zeros(0, bool)) == 0
+
+
+# --- probes and their views
+
+
+def test_a_probe_has_all_its_views_and_counts_once():
+    views = [[{"a"}, {"b"}] if n % 2 else [{"c"}] for n in range(20)]
+    table = table_of(views, [n % 4 == 1 for n in range(20)])
+    assert len(table.failed) == 30  # ten probes of two views, ten of one
+    a = table.where(Predicate.of(Literal(("a",))))
+    assert (int(a.sum()), table.probes(a)) == (10, 10)
+    assert int(table.whole(a).sum()) == 20  # with the other view of each
+    assert table.probes(table.whole(a)) == 10
+    assert table.probes(a & table.failed) == 5
+
+
+VIEWS = st.lists(st.lists(st.frozensets(st.sampled_from("abcde")), min_size=1, max_size=2), min_size=1, max_size=40)
+
+
+@given(VIEWS, st.frozensets(st.sampled_from("abcde"), min_size=1, max_size=2), st.booleans())
+def test_where_says_what_the_predicate_says(views, values, negated):
+    table = table_of(views)
+    known = tuple(sorted(values & set(table.phrases)))
+    if not known:
+        return
+    predicate = Predicate.of(Literal(known, negated))
+    mask = table.where(predicate)
+    held = [view for of_probe in views for view in of_probe]
+    assert mask.tolist() == [predicate.holds([view]) for view in held]
+    said = {int(n) for n in table.probe[mask]}
+    assert said == {n for n, of_probe in enumerate(views) if predicate.holds(of_probe)}
+
+
+# --- what may stand in one condition: values of one slot
+
+
+def joined(table, *phrases, alone=False):
+    values = [table.index[p] for p in phrases]
+    return {table.phrases[f] for f in table.may_join(values, alone=alone)}
+
+
+def test_other_answers_to_the_same_question_may_stand_beside_an_answer():
+    table = table_of(one_view(colours()))
+    assert joined(table, 'answer "red"') == {'answer "blue"', 'answer "green"'}
+    assert joined(table, 'answer "1"') == {'answer "2"', 'answer "3"'}
+    assert joined(table, 'answer "1"', 'answer "2"') == {'answer "3"'}
+
+
+def test_what_a_thing_can_be_at_once_is_no_alternative():
+    rows = [{f'about "{("red", "blue")[n % 2]}"', f'about "row{n // 2 % 2}"'} for n in range(80)]
+    table = table_of(one_view(rows))
+    assert joined(table, 'about "red"') == {'about "blue"'}  # "red" and "row1" are of unlike slots
+    assert joined(table, 'about "row1"') == {'about "row0"'}
+
+
+def test_ways_of_asking_that_are_answered_alike_may_stand_alone_together():
+    rows = [{f'asks "{("is", "are", "how many")[n % 3]} ...?"',
+             f'answer "{("1", "2")[n // 3 % 2] if n % 3 == 2 else ("yes", "no")[n // 3 % 2]}"'}
+            for n in range(180)]  # fmt: skip
+    table = table_of(one_view(rows))
+    assert joined(table, 'asks "is ...?"', alone=True) == {'asks "are ...?"'}
+    assert joined(table, 'asks "is ...?"') == {'asks "are ...?"', 'asks "how many ...?"'}  # beside other conditions
+
+
+@pytest.mark.parametrize("phrase", ["things >= 3", "picture changed"])
+def test_a_threshold_has_no_alternative(phrase):
+    rows = [{phrase if n % 2 else "x", f"things >= {n % 3}"} for n in range(60)]
+    assert joined(table_of(one_view(rows)), phrase) == set()
+
+
+def test_a_draft_of_numbers_becomes_a_predicate_in_words():
+    table = table_of(one_view(colours()))
+    colour, thing = [table.index[f'answer "{c}"'] for c in ("red", "blue")], table.index['shows "star"']
+    found = predicate_of(table, [(colour, False), ([thing], True)])
+    assert found.words() == 'answer "blue" or "red" and not (shows "star")'
+
+
+def test_the_examples_of_the_docstrings_run():
+    assert doctest.testmod(module).failed == 0
