@@ -114,6 +114,7 @@ def zoo_audit(probes: int, urls: Mapping[str, str] | None = None, *, batch: int 
             "compare": [],
             "training": {"steps": 0},
             "discovery": {"probes": probes, "batch": batch},
+            "confirmation": {"budget": 0},
         }
     )
 
@@ -191,6 +192,7 @@ def faulty_audit(probes: int, url: str, retries: int) -> AuditConfig:
             "compare": [],
             "training": {"steps": 0},
             "discovery": {"probes": probes, "batch": 256},
+            "confirmation": {"budget": 0},
         }
     )
 

@@ -43,6 +43,7 @@ def configured(images="sandbox/5", **training):
             **training,
         },
         "discovery": {"probes": 48, "batch": 16},
+        "confirmation": {"budget": 0},
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from auditdm.sandbox.demo import demo, demo_config
 pytestmark = pytest.mark.tiny
 FIGURES = {
     "search_success", "search_success_prompt_only", "search_success_paper_reward", "validity", "false_consensus",
-    "distinct_failure_types", "benchmarks", "guard", "stages",
+    "distinct_failure_types", "modes_confirmed", "benchmarks", "guard", "stages",
 }  # fmt: skip
 
 
@@ -19,9 +19,10 @@ def test_the_demo_writes_figures_and_report_and_a_second_call_changes_nothing(tm
     monkeypatch.setattr(module, "INSIDE", 3)
     told = demo_config().model_dump(mode="json")
     small = {
-        "images": {**told["images"], "limit": 40},
+        "images": {**told["images"], "limit": 60},
         "training": {**told["training"], "steps": 2, "batch": 32, "checkpoint_every": 2},
         "discovery": {"probes": 48, "batch": 48},
+        "confirmation": {**told["confirmation"], "budget": 96},
         "rectify": {**told["rectify"], "rows": 16, "options": {"per_device_train_batch_size": 16, "max_steps": 2}},
     }
     config = demo_config(**small)

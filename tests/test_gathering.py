@@ -30,6 +30,7 @@ def configured(auditor="acting_models:auditor", target="acting_models:target", r
         "compare": [],
         "training": {"steps": 0},
         "discovery": {"probes": 8, "batch": 8},
+        "confirmation": {"budget": 0},
         "rectify": {
             "options": {"learning_rate": 1e-3, "per_device_train_batch_size": 4, "max_steps": 2, "save_steps": 1},
             **(rectify or {}),

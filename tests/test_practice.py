@@ -26,6 +26,7 @@ def configured(**rectify):
             "compare": [],
             "training": {"steps": 0},
             "discovery": {"probes": 100},
+            "confirmation": {"budget": 0},
             "rectify": {"rows": 6, "replay": 2, "per_mode": 8, **rectify},
         }
     )

@@ -32,6 +32,7 @@ def configured(target="sandbox/target-small", lora=None, **options):
         "compare": [],
         "training": {"steps": 0},
         "discovery": {"probes": 30},
+        "confirmation": {"budget": 0},
         "rectify": {"rows": ROWS // 2, "replay": 1, "per_mode": 4, "lora": lora, "options": OPTIONS | options},
     }
 

@@ -111,7 +111,7 @@ def test_who_pays_is_told_nothing_that_could_hold_the_truth():
         "target", "references", "judge", "generator", "editor", "prompts", "quorum", "wordings", "turns", "spending",
     }  # fmt: skip
     assert set(Request.__dataclass_fields__) == {
-        "arm", "phase", "step", "copy", "source_id", "action", "question",
+        "arm", "phase", "step", "copy", "source_id", "action", "question", "about",
     }  # fmt: skip
     assert set(Archive.novelty.__annotations__) == {"hits", "return"}
     assert set(cell_of.__wrapped__.__annotations__) == {"question", "consensus", "return"}

@@ -140,6 +140,7 @@ def test_an_audit_whose_models_take_turns_finds_the_same(tmp_path):
         "prompts": "auditdm.sandbox:prompts.yaml",
         "training": {"steps": 1, "batch": 4, "group": 2, "grpo": {"max_completion_length": 16}},
         "discovery": {"probes": 16, "batch": 16},
+        "confirmation": {"budget": 0},
     }
     runs = [audit(parse_config(told | {"turns": turns}), tmp_path / str(turns)) for turns in (False, True)]
     for table in ("proposals", "probes", "answers", "verdicts", "rewards", "failure_modes"):

@@ -59,6 +59,7 @@ def keyed(tmp_path, monkeypatch):
         "compare": [],
         "training": {"steps": 0},
         "discovery": {"probes": 8},
+        "confirmation": {"budget": 0},
     }
     file.write_text(yaml.safe_dump(told))
     return file
