@@ -27,8 +27,8 @@ def test_the_interval_of_the_excess_is_newcombes():
     ("inside", "beside", "expected"),
     [
         (Rate(40, 64), Rate(2, 64), "shared"),
-        (Rate(14, 100), Rate(2, 100), "undecided"),  # more than beside, but not for certain by .05
-        (Rate(20, 100), Rate(2, 100), "shared"),
+        (Rate(14, 100), Rate(2, 100), "undecided"),  # more than beside, but not for certain by the least lift
+        (Rate(24, 100), Rate(2, 100), "shared"),
         (Rate(2, 100), Rate(2, 100), "not shared"),
         (Rate(0, 64), Rate(0, 64), "not shared"),
         (Rate(40, 100), Rate(40, 100), "not shared"),  # poor everywhere is no weakness here

@@ -18,6 +18,7 @@ from itertools import islice
 from auditdm.config import AuditConfig
 from auditdm.method.attributes import Views, attributes, clauses_of, nameable_in, stem, subjects, words_of
 from auditdm.method.auditor import ABOUT, prompt_for
+from auditdm.method.confirmation import LEAST
 from auditdm.method.predicate import Predicate
 from auditdm.method.probe import draw, probe_id
 from auditdm.runs.auditor_training import one_request
@@ -42,7 +43,7 @@ MOST_POSED = 4  # probes put to the references, for each call of the target that
 MOST_REPLIES = 2  # of the auditor, likewise
 MOST_PROPOSED = {True: 3, False: 1}  # of the auditor's proposals, for each probe that is wanted of a kind; True: fresh
 MOST_TRIED = {True: 8, False: 3}  # known questions that are put to other pictures, for each probe that is wanted
-_PAIRS = 3000  # of question and picture that are looked at, in words, for probes of a kind
+_PAIRS = {True: 12_000, False: 3_000}  # of question and picture that are looked at, in words; True: fresh
 _ASKED = 64  # probes that are put to the references at a time
 _LEAST_HITS = 0.03  # of the proposals for a kind have to be of it, or the auditor is not asked on
 _OTHERS = 6  # questions that are tried on a picture until one can be answered
@@ -176,7 +177,12 @@ class PoolProber:
         return list(found.values())
 
     def pose_beside(self, posed: Sequence[Posed]) -> list[Posed]:
-        """The pool's own question on each picture, or a known one that can be answered there."""
+        """The pool's own question on each picture, or a known one that can be answered there.
+
+        None where there are too few probes to test a mode with: the budget is better spent on the next one.
+        """
+        if len(posed) < LEAST:
+            return []
         waiting = {p.id: self._others(p) for p in posed}
         found: dict[str, Posed] = {}
         for _ in range(_OTHERS):
@@ -245,7 +251,7 @@ class PoolProber:
             return
         pairs: set[tuple[str, str]] = set()
         if questions:
-            pairs = {(rng.choice(questions), rng.choice(ids)) for _ in range(_PAIRS)}
+            pairs = {(rng.choice(questions), rng.choice(ids)) for _ in range(_PAIRS[fresh])}
         own = {(q, i) for i in ids if (q := self._split.questions.get(i)) is not None}
         looked = sorted(pairs | own)
         rng.shuffle(looked)
