@@ -16,7 +16,8 @@ from auditdm.types import picture_id
 pytestmark = pytest.mark.tiny
 
 ROWS = 12
-LESSONS = ROWS // 2 + 1  # failures wanted, and the one agreement that this target and this reference reach
+AGREED = 2  # agreements that this target and this reference reach, with the weights that are shipped
+LESSONS = ROWS // 2 + AGREED  # and the failures wanted
 LORA = {"r": 4, "lora_alpha": 8}
 OPTIONS = {"learning_rate": 1e-3, "per_device_train_batch_size": 4, "max_steps": 2, "save_steps": 1}
 QUESTIONS = ["how many shapes are there ?", "what colour is the star ?", "is the red circle large ?"]
@@ -87,7 +88,7 @@ def test_a_fine_tune_moves_the_words_and_not_the_eyes(audited, tmp_path, lora):
     assert all(answer.text is not None for answer in model.generate([(fake_picture(), q) for q in QUESTIONS]))
 
     rows = Run.read(path).rows("trainset")
-    assert [row["origin"] for row in rows] == ["failure"] * (ROWS // 2) + ["replay"]
+    assert [row["origin"] for row in rows] == ["failure"] * (ROWS // 2) + ["replay"] * AGREED
     assert {row["answer"] for row in rows} == {"two"}
     assert {row["label_from"] for row in rows} == {"consensus of the references"}
     assert Run.read(path).finished
@@ -127,7 +128,7 @@ def test_the_control_has_as_many_rows_from_what_nobody_audited(audited, tmp_path
     run = Run.read(path)
     rows = run.rows("trainset")
     sets = {name: [row for row in rows if row["set"] == name] for name in ("audited", "control")}
-    assert len(sets["audited"]) == len(sets["control"]) == ROWS // 2  # on these pictures nothing is agreed on
+    assert len(sets["audited"]) == len(sets["control"]) == ROWS // 2 + 1  # on these pictures one thing is agreed on
     assert {row["origin"] for row in sets["control"]} == {"random"}
     arms = {p["probe_id"]: p["arm"] for p in run.rows("proposals") if p["phase"] in ("control", "practice")}
     assert {arms[row["probe_id"]] for row in sets["control"]} <= {"pool", "prompt_only"}
