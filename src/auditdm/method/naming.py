@@ -175,7 +175,7 @@ class _Basis:
         self.expected = np.where(open_N, rate_N, 0.0)
         self.loss = np.where(open_N, np.where(failed, np.log(rate_N), np.log(1 - rate_N)), 0.0)
 
-    def gain(self, fails: Array, inside: Array, loss: Array, expected: Array) -> Array:
+    def gain(self, fails: Array | float, inside: Array | float, loss: Array | float, expected: Array | float) -> Array:
         """How much better one rate of their own explains some views; 0 where they do not fail more often than expected."""
         own = _likelihood(np.asarray(fails, float), np.asarray(inside, float))
         worse = np.asarray(fails) > np.asarray(expected)
@@ -185,7 +185,7 @@ class _Basis:
         """Gain less price."""
         mask = _mask(self.table, draft) & self.open
         fails = float((self.table.failed & mask).sum())
-        won = self.gain(fails, float(mask.sum()), float(self.loss[mask].sum()), float(self.expected[mask].sum()))  # type: ignore[arg-type]
+        won = self.gain(fails, float(mask.sum()), float(self.loss[mask].sum()), float(self.expected[mask].sum()))
         return float(won) - self.cost(draft)
 
     def cost(self, draft: Draft) -> float:
