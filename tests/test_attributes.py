@@ -112,7 +112,7 @@ def test_the_thing_that_shares_most_words_is_meant():
         ("How many red cars are there?", "how many ... are there?"),
         ("How many people wear a hat?", "how many ... a ...?"),
         ("Is there a clock on the wall?", "is there a ... on the ...?"),
-        ("is the star left of the blue digit ?", "is the ... of the ...?"),
+        ("is the star left of the blue digit ?", "is the ... left of the ...?"),
         ("What time is it on the clock ?", "what time is it on the ...?"),
         ("WHAT TIME IS IT, on the old clock?!", "what time is it on the ...?"),
         ("Are the man and the woman smiling?", "are the ... and the ...?"),

@@ -16,7 +16,15 @@ PURPLE, COLOUR = (Predicate.of(Literal((phrase,))) for phrase in ('answer "purpl
 
 
 def evidence(
-    inside=(30, 64), base=(1, 64), splits=(2, 66), base_splits=(60, 1000), again=(29, 30), usual=(20, 1000), **more
+    inside=(30, 64),
+    base=(1, 64),
+    splits=(2, 66),
+    base_splits=(60, 1000),
+    again=(29, 30),
+    usual=(20, 1000),
+    declined=(0, 0),
+    blind=(0, 0),
+    **more,
 ):
     """A mode that is confirmed; each test changes what it is about."""
     rates = {
@@ -26,6 +34,8 @@ def evidence(
         "base_splits": base_splits,
         "again": again,
         "usual": usual,
+        "declined": declined,
+        "blind": blind,
     }
     return Evidence(predicate=PURPLE, **{name: Rate(*rate) for name, rate in rates.items()}, **more)
 
@@ -72,9 +82,21 @@ def test_what_fails_on_fresh_probes_and_not_beside_them_is_confirmed():
         (
             {"splits": (40, 104)},
             "consensus unreliable",
-            r"the references disagree on 40 of 104 probes inside, elsewhere on 6%",
+            r"the references disagree on 40 of 104 probes inside, and on 60 of 1000 elsewhere",
         ),
         ({"inside": (2, 5), "splits": (20, 25)}, "consensus unreliable", r"the references disagree on 20 of 25"),
+        (  # the target refuses, and the references say the same whatever is shown
+            {"declined": (28, 30), "blind": (20, 20)},
+            "consensus unreliable",
+            r"the target says of 28 of 30 that they cannot be answered, .* answer 20 of 20 of them in the same way on",
+        ),
+        (
+            {"declined": (28, 30), "blind": (15, 20)},
+            "confirmed",
+            r"30 of 64",
+        ),  # the references look: it refuses wrongly
+        ({"declined": (28, 30), "blind": (7, 7)}, "confirmed", r"30 of 64"),  # too few to tell
+        ({"declined": (14, 30), "blind": (20, 20)}, "confirmed", r"30 of 64"),  # most failures are wrong answers
         (
             {"again": (10, 30)},
             "noise",

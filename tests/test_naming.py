@@ -24,8 +24,8 @@ def measured(gaps, seed=0, count=COUNT, base=BASE):
 
 
 def named(gaps, seed=0, **options):
-    table, _, _ = measured(gaps, seed)
-    return [n for n in names(table, np.ones(len(table.failed), bool), **options) if n.worth >= WORTH]
+    table, _, failed = measured(gaps, seed)
+    return [n for n in names(table, np.ones(len(failed), bool), **options) if n.worth >= WORTH]
 
 
 def best(predicate, found):
@@ -82,7 +82,7 @@ def test_a_target_that_errs_anywhere_as_often_has_almost_no_name():
 def test_a_name_counts_probes_and_not_views():
     where = Predicate.of(asks(0), about("red"))
     table, held, failed = measured([(where, 0.7)])
-    [found] = [n for n in names(table, np.ones(len(table.failed), bool)) if n.worth >= WORTH]
+    [found] = [n for n in names(table, np.ones(len(failed), bool)) if n.worth >= WORTH]
     inside = [f for of_probe, f in zip(held, failed, strict=True) if found.predicate.holds(of_probe)]
     assert (found.fails, found.inside) == (sum(inside), len(inside))
 
@@ -92,7 +92,7 @@ def test_a_gap_in_one_thing_of_two_is_named_where_probes_have_two_views():
     pairs = [(one[0], other[0]) for one, other in zip(views(1, COUNT), views(2, COUNT), strict=True)]
     failed = [fails(5, n, pair, [(small_cat, 0.8)]) for n, pair in enumerate(pairs)]
     table = Table(phrases, [[phrases.numbers(sorted(v)) for v in pair] for pair in pairs], failed)
-    found = [n for n in names(table, np.ones(len(table.failed), bool)) if n.worth >= WORTH]
+    found = [n for n in names(table, np.ones(len(failed), bool)) if n.worth >= WORTH]
     assert max(overlap(n.predicate, small_cat, pairs) for n in found) >= FOUND
 
 
@@ -100,7 +100,7 @@ def test_failures_that_are_not_looked_at_have_no_name():
     where = Predicate.of(asks(0), about("red"))
     table, held, _ = measured([(where, 0.7)])
     outside = np.array([not where.holds(of_probe) for of_probe in held])
-    assert best(where, [n for n in names(table, outside[table.probe]) if n.worth >= WORTH]) < 0.1
+    assert best(where, [n for n in names(table, outside) if n.worth >= WORTH]) < 0.1
 
 
 @pytest.mark.parametrize("failed", [False, True])

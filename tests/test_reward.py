@@ -1,5 +1,6 @@
 import ast
 import doctest
+from math import sqrt
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import auditdm.method
 from auditdm.method import reward
 from auditdm.method.archive import Archive, cell_of
 from auditdm.method.reward import gated_reward, group_diversity, paper_reward
+from auditdm.method.verdict import UNANSWERABLE
 from auditdm.runs.examining import Examiner, Request
 from auditdm.runs.roles import Roles
 from auditdm.types import Verdict
@@ -27,7 +29,7 @@ def verdict(outcome, dissent=1.0):
 
 # outcome (None: no proposal), kept in other words, dissent, novelty -> paper, gated
 PAY = [
-    (None, None, 1.0, 1.0, 0.0, 0.0),  # the auditor's fault
+    (None, None, 1.0, 1.0, 0.0, -0.2),  # the auditor's fault
     ("void", None, 1.0, 1.0, None, None),  # nobody's
     ("agreement", None, 0.0, 1.0, 0.0, 0.0),
     ("agreement", None, 1 / 3, 1.0, 0.0, 0.0),  # an outvoted reference pays nothing
@@ -50,15 +52,24 @@ def test_the_pay(outcome, kept, dissent, novelty, paper, gated):
 # --- the pay of a cell is shared among siblings
 
 
+def test_what_a_reference_calls_unanswerable_is_fined_by_the_gated_reward_alone():
+    broken = Verdict(probe_id="p", outcome="split", dissent=1.0, reason=UNANSWERABLE)
+    assert (gated_reward(broken, None, 1.0), gated_reward(broken, None, 1.0, fine=0.5)) == (-0.2, -0.5)
+    assert paper_reward(broken) == 0.0
+
+
 @pytest.mark.parametrize(
     ("cells", "factors"),
     [
         ([None, None, None, None], [1, 1, 1, 1]),
         (["a", None, None, None], [1, 1, 1, 1]),  # a lone hit is paid in full
         (["a", "b", "c", "d"], [1, 1, 1, 1]),
-        (["a", "a", "a", "a"], [1 / 4] * 4),
-        (["a", "a", "b", None], [1 / 2, 1 / 2, 1, 1]),
-        (["a", "a", "a", "b", "a", None, None, None], [1 / 3, 1 / 3, 1 / 3, 1, 1, 1, 1, 1]),  # two groups
+        (["a", "a", "a", "a"], [1 / 2] * 4),
+        (["a", "a", "b", None], [1 / sqrt(2), 1 / sqrt(2), 1, 1]),
+        (
+            ["a", "a", "a", "b", "a", None, None, None],
+            [1 / sqrt(3), 1 / sqrt(3), 1 / sqrt(3), 1, 1, 1, 1, 1],
+        ),  # two groups
         ([], []),
     ],
 )
@@ -67,11 +78,11 @@ def test_siblings_that_hit_the_same_cell_share_its_pay(cells, factors):
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=4, max_size=4), max_size=4))
-def test_a_group_earns_the_number_of_its_distinct_cells(groups):
+def test_a_group_earns_the_root_of_the_hits_of_each_cell(groups):
     factors = group_diversity([cell for group in groups for cell in group], 4)
     for n, group in enumerate(groups):
         earned = sum(f for f, cell in zip(factors[4 * n : 4 * n + 4], group, strict=True) if cell is not None)
-        assert earned == pytest.approx(len({cell for cell in group if cell is not None}))
+        assert earned == pytest.approx(sum(sqrt(group.count(cell)) for cell in set(group) - {None}))
 
 
 def test_a_torn_group_is_refused():
@@ -116,7 +127,7 @@ def test_who_pays_is_told_nothing_that_could_hold_the_truth():
     assert set(Archive.novelty.__annotations__) == {"hits", "return"}
     assert set(cell_of.__wrapped__.__annotations__) == {"question", "consensus", "return"}
     assert set(group_diversity.__annotations__) == {"cells", "group", "return"}
-    assert set(gated_reward.__annotations__) == {"verdict", "self_consistent", "novelty", "return"}
+    assert set(gated_reward.__annotations__) == {"verdict", "self_consistent", "novelty", "fine", "return"}
     assert set(Verdict.__dataclass_fields__) == {
         "probe_id", "outcome", "consensus", "dissent", "reason",
     }  # fmt: skip

@@ -61,8 +61,8 @@ def test_of_phrases_that_hold_of_the_same_probes_one_is_kept():
 
 def test_a_table_of_nothing_has_no_attributes():
     table = table_of([])
-    assert (table.phrases, len(table.failed)) == ([], 0)
-    assert table.probes(np.zeros(0, bool)) == 0
+    assert table.phrases == []
+    assert table.count(table.pack(np.zeros(0, bool))).tolist() == [0, 0]
 
 
 # --- probes and their views
@@ -71,12 +71,23 @@ def test_a_table_of_nothing_has_no_attributes():
 def test_a_probe_has_all_its_views_and_counts_once():
     views = [[{"a"}, {"b"}] if n % 2 else [{"c"}] for n in range(20)]
     table = table_of(views, [n % 4 == 1 for n in range(20)])
-    assert len(table.failed) == 30  # ten probes of two views, ten of one
-    a = table.where(Predicate.of(Literal(("a",))))
-    assert (int(a.sum()), table.probes(a)) == (10, 10)
-    assert int(table.whole(a).sum()) == 20  # with the other view of each
-    assert table.probes(table.whole(a)) == 10
-    assert table.probes(a & table.failed) == 5
+    [held] = table.of_each(table.all_VW, [table.index["a"]], False)
+    [lacking] = table.of_each(table.all_VW, [table.index["a"]], True)
+    assert np.array_equal(held, np.bitwise_or.reduce(table.where(Predicate.of(Literal(("a",))))))
+    assert table.count(held).tolist() == [5, 5]
+    assert table.count(lacking).tolist() == [5, 15]  # the ten have another view, without it
+    assert table.unpack(held).tolist() == [n % 2 == 1 for n in range(20)]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=200), st.data())
+def test_sets_of_probes_are_packed_and_counted(failed, data):
+    table = table_of(one_view([{"a"}] * len(failed)), failed)
+    chosen = np.array(data.draw(st.lists(st.booleans(), min_size=len(failed), max_size=len(failed))))
+    assert table.unpack(table.pack(chosen)).tolist() == chosen.tolist()
+    assert table.count(table.pack(chosen)).tolist() == [
+        int((chosen & np.array(failed)).sum()),
+        int((chosen & ~np.array(failed)).sum()),
+    ]
 
 
 VIEWS = st.lists(st.lists(st.frozensets(st.sampled_from("abcde")), min_size=1, max_size=2), min_size=1, max_size=40)
@@ -89,11 +100,10 @@ def test_where_says_what_the_predicate_says(views, values, negated):
     if not known:
         return
     predicate = Predicate.of(Literal(known, negated))
-    mask = table.where(predicate)
-    held = [view for of_probe in views for view in of_probe]
-    assert mask.tolist() == [predicate.holds([view]) for view in held]
-    said = {int(n) for n in table.probe[mask]}
-    assert said == {n for n, of_probe in enumerate(views) if predicate.holds(of_probe)}
+    views_VW = table.where(predicate)
+    assert int(np.bitwise_count(views_VW).sum()) == sum(predicate.holds([v]) for of_probe in views for v in of_probe)
+    held = table.unpack(np.bitwise_or.reduce(views_VW))
+    assert held.tolist() == [predicate.holds(of_probe) for of_probe in views]
 
 
 # --- what may stand in one condition: values of one slot

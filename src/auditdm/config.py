@@ -209,7 +209,7 @@ class AuditConfig(_Section):
     actions: dict[Action, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)  # relative weights; see below
     quorum: float = Field(default=1.0, gt=0.5, le=1.0)  # share of references that must agree to be believed
     wordings: tuple[Text, ...] = Field(default=("{question}",), min_length=1)  # each is asked
-    reward: Literal["gated", "paper"] = "gated"
+    reward: Literal["gated", "gated_only", "paper"] = "gated"  # gated_only: without novelty
     compare: tuple[Literal["prompt_only", "paper_reward"], ...] = ("prompt_only",)  # baselines at as many probes
     training: TrainingConfig = TrainingConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()

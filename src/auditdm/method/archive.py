@@ -136,7 +136,7 @@ class Archive:
     def __init__(
         self,
         *,
-        memory: int = 4096,
+        memory: int = 256,
         fair: float = 0.1,
         alike: float = 0.5,
         saturation: float = 0.3,

@@ -100,6 +100,35 @@ _FORM = _OPENERS | frozenset(  # words that name nothing
         "photo",
     ]
 )
+# Words that say how things stand to each other: a question that changes one of them asks something else.
+_RELATIONS = frozenset(
+    [
+        "above",
+        "below",
+        "left",
+        "right",
+        "inside",
+        "outside",
+        "around",
+        "across",
+        "along",
+        "against",
+        "through",
+        "toward",
+        "towards",
+        "before",
+        "after",
+        "within",
+        "without",
+        "beyond",
+        "among",
+        "onto",
+        "into",
+        "off",
+        "up",
+        "down",
+    ]
+)
 _NUMBERS = {
     w: str(n)
     for n, w in enumerate(
@@ -181,21 +210,26 @@ def subjects(question: str, clauses: Sequence[Clause], nameable: Collection[str]
 
 @lru_cache(maxsize=65536)
 def form_of(question: str) -> str:
-    """A question with everything that it names left open.
+    """A question with everything that it names left open; how things stand to each other, or compare, is kept.
 
     Example:
+        >>> form_of("Is the cup left of the red plate?"), form_of("Is the cup larger than the plate?")
+        ('is the ... left of the ...?', 'is the ... larger than the ...?')
         >>> form_of("What colour is the small dog's collar?"), form_of("How many red cars are there?")
         ('what colour is the ...?', 'how many ... are there?')
     """
     kept: list[str] = []
     naming = False
-    for word in words_of(question):
+    words = words_of(question)
+    for n, word in enumerate(words):
+        following = words[n + 1] if n + 1 < len(words) else ""
+        naming = naming or following in ("or", "and")  # one of two things or looks
         if word in _FORM:
             naming = word in _OPENERS
             kept.append(word)
-        elif not naming:
+        elif not naming or word in _RELATIONS or (following == "than" and word.endswith("er")):
             kept.append(word)
-        elif kept[-1] != "...":
+        elif kept[-1:] != ["..."]:
             kept.append("...")
     return " ".join(kept) + "?"
 

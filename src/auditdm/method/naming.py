@@ -8,7 +8,7 @@ gave them, in log-likelihood, less a price per condition. So a rule that is too 
 Source: ours. arXiv:2306.12105 and 2312.02974 let a model propose descriptions; here they are mined from attributes, so that
 a name is tested before anybody believes it and finds fresh probes by itself.
 
-Shapes: N views of measured probes, F attributes, B predicates of the beam.
+Shapes: N measured probes, W words of 64 of them (sets are bits), V views of each, F attributes, L levels: the rules and the rest.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from auditdm.method.predicate import Predicate
-from auditdm.method.search_space import Array, Table, predicate_of
+from auditdm.method.search_space import Array, Bits, Table, predicate_of
 
 MOST = 4  # conditions of a name
 _VALUES = 6  # attributes of a condition
 _VALUES_OF_NOT = 2
 _PRICE = 0.8  # of a condition, in the log of the number of conditions that there are to choose from
+_NEARLY = 0.9  # of a rule's views that have what another demands: the two may be pieces of one
 _MARKS = 4  # of what passes inside a rule, along which it may be split
 _OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
 Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
@@ -47,8 +48,8 @@ def names(
     """Name the failures among some of the probes.
 
     Args:
-        table: N views of measured probes.
-        open_N: (N,) bool: which of them are looked at; all views of a probe, or none.
+        table: N measured probes.
+        open_N: (N,) bool: which of them are looked at.
         most: Names at most.
         hunch: Least worth of a name.
         hunches: Names of a worth below 0 at most.
@@ -61,7 +62,8 @@ def names(
 
     Cost: about four searches per name, each some ten milliseconds for 10,000 probes.
     """
-    if not len(table.phrases) or not table.failed[open_N].any() or table.failed[open_N].all():
+    open_ = table.pack(open_N)
+    if not len(table.phrases) or not table.count(open_).all():
         return []
     price = _PRICE * float(np.log(2 * max(2, len(table.phrases))))
     rules: list[Draft] = []
@@ -69,62 +71,62 @@ def names(
     for _ in range(2 * most):
         if len(rules) >= most or poor >= hunches:
             break
-        basis = _Basis(table, open_N, rules, price)
+        basis = _Basis(table, open_, rules, price)
         worth, draft = _best(table, basis)
         if worth < hunch or draft in rules:
             break
         poor += worth < 0
-        mask, before = _mask(table, draft), set(rules)
+        mask, before = _probes(table, draft), set(rules)
         rules = [*rules, draft]
-        touched = [rule for rule in rules[:-1] if (_mask(table, rule) & mask & open_N).any()]
+        touched = [rule for rule in rules[:-1] if (_probes(table, rule) & mask & open_).any()]
         for rule in (*touched, draft) if touched else ():
             others = [other for other in rules if other != rule]
-            _, better = _climb(table, _Basis(table, open_N, others, price), rule)
+            _, better = _climb(table, _Basis(table, open_, others, price), rule)
             rules = [*others, better] if better not in others else others
         if set(rules) == before:
             break
     if thorough:
-        rules = _recast(table, open_N, rules, price)
-    return _told(table, open_N, rules, price, hunch)
+        rules = _recast(table, open_, rules, price)
+    return _told(table, open_, rules, price, hunch)
 
 
-def _recast(table: Table, open_N: Array, rules: list[Draft], price: float) -> list[Draft]:
+def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
     """Split and join rules while the whole list explains more for its price."""
     for _ in range(3):
         before = rules
         for rule in before:
             if rule in rules:
-                rules = _split(table, open_N, rules, rule, price)
+                rules = _split(table, open_, rules, rule, price)
         for n, one in enumerate(before):
             for other in before[n + 1 :]:
                 if one in rules and other in rules and _akin(table, one, other):
-                    rules = _joined(table, open_N, rules, (one, other), price)
+                    rules = _joined(table, open_, rules, (one, other), price)
         if rules == before:
             break
     return rules
 
 
-def _split(table: Table, open_N: Array, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
+def _split(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
     """Two rules for one, along what marks those of its probes that pass."""
     others = [other for other in rules if other != rule]
-    inside = next(region for n, region in _Basis(table, open_N, rules, price).regions if rules[n] == rule)
-    gain, _ = _Basis(table, inside, (), price, passing=True).grown(inside[None])[0]
-    best, value = rules, _total(table, open_N, rules, price)
-    for mark in np.argsort(-gain[0])[:_MARKS]:
+    inside = next(region for n, region in _Basis(table, open_, rules, price).regions if rules[n] == rule)
+    gain, _ = _Basis(table, inside, (), price, passing=True).grown(_views(table, rule) & inside)[0]
+    best, value = rules, _total(table, open_, rules, price)
+    for mark in (m for m in np.argsort(-gain)[:_MARKS] if gain[m] > price):
         values = (int(mark),)
         halves: list[Draft] = [(*rule, (values, negated)) for negated in (False, True)]
-        _, first = _climb(table, _Basis(table, open_N, [*others, halves[1]], price), halves[0])
-        _, second = _climb(table, _Basis(table, open_N, [*others, first], price), halves[1])
+        _, first = _climb(table, _Basis(table, open_, [*others, halves[1]], price), halves[0])
+        _, second = _climb(table, _Basis(table, open_, [*others, first], price), halves[1])
         for candidate in ([*others, first, second], [*others, first], [*others, second]):
-            if len(set(candidate)) == len(candidate) and (found := _total(table, open_N, candidate, price)) > value:
+            if len(set(candidate)) == len(candidate) and (found := _total(table, open_, candidate, price)) > value:
                 best, value = candidate, found
     return best
 
 
-def _joined(table: Table, open_N: Array, rules: list[Draft], pair: tuple[Draft, Draft], price: float) -> list[Draft]:
+def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Draft], price: float) -> list[Draft]:
     """One rule for two, found afresh."""
     others = [rule for rule in rules if rule not in pair]
-    basis = _Basis(table, open_N, others, price)
+    basis = _Basis(table, open_, others, price)
     starts = [_best(table, basis)[1], *pair]
     for one, other in (pair, pair[::-1]):  # a condition of the one, widened by that of the other
         for values, negated in one:
@@ -135,73 +137,102 @@ def _joined(table: Table, open_N: Array, rules: list[Draft], pair: tuple[Draft, 
                 and set(more) - set(values) <= set(table.may_join(values, alone=len(one) == 1).tolist())
             ]
     candidates = [[*others, _climb(table, basis, start)[1]] for start in starts if start]
-    best = max(candidates, key=lambda c: _total(table, open_N, c, price), default=rules)
-    return best if _total(table, open_N, best, price) > _total(table, open_N, rules, price) else rules
+    best = max(candidates, key=lambda c: _total(table, open_, c, price), default=rules)
+    return best if _total(table, open_, best, price) > _total(table, open_, rules, price) else rules
 
 
 def _akin(table: Table, one: Draft, other: Draft) -> bool:
-    """Whether two rules speak of the same: an attribute in common, or the same kinds of conditions."""
+    """Whether two rules may be pieces of one: they share an attribute, or what one demands nearly all of the other has."""
     phrases = [{f for values, negated in draft if not negated for f in values} for draft in (one, other)]
-    kinds = [{table.kind[values[0]] for values, negated in draft if not negated} for draft in (one, other)]
-    return bool(phrases[0] & phrases[1]) or kinds[0] == kinds[1]
+    return bool(phrases[0] & phrases[1]) or _implies(table, one, other) or _implies(table, other, one)
 
 
-def _total(table: Table, open_N: Array, rules: Sequence[Draft], price: float) -> float:
+def _implies(table: Table, one: Draft, other: Draft) -> bool:
+    views = _views(table, one)
+    least = _NEARLY * table.count(_any(views)).sum()
+    plain = [table.holds(values, False) for values, negated in other if not negated]
+    return any(table.count(_any(views & held)).sum() >= least for held in plain)
+
+
+def _total(table: Table, open_: Bits, rules: Sequence[Draft], price: float) -> float:
     """How well a whole list explains what was measured, less its price."""
-    basis = _Basis(table, open_N, rules, price)
-    return float(basis.loss.sum()) - sum(basis.cost(rule) for rule in rules)
+    return _Basis(table, open_, rules, price).loss - sum(_cost(rule, price) for rule in rules)
 
 
 class _Basis:
-    """What the rules found so far say of each view: the rate of the rule that it belongs to, or the rate of the rest."""
+    """What the rules found so far say of each probe: the rate of the rule that it belongs to, or the rate of the rest."""
 
     def __init__(
-        self, table: Table, open_N: Array, rules: Sequence[Draft], price: float, *, passing: bool = False
+        self, table: Table, open_: Bits, rules: Sequence[Draft], price: float, *, passing: bool = False
     ) -> None:
-        self.table, self.open, self.price = table, open_N, price
+        self.table, self.open, self.price = table, open_, price
         self.passing = passing  # look for what passes instead
-        failed = table.failed
-        masks = [_mask(table, rule) & open_N for rule in rules]
-        rate_N = np.zeros(len(failed))
-        left = open_N.copy()
-        self.regions: list[tuple[int, Array]] = []  # rule's number and its views, highest rate first
-        for n in sorted(range(len(rules)), key=lambda n: -_rate(failed, masks[n])):
-            region = masks[n] & left
-            rate_N[region] = _rate(failed, region)
-            left &= ~table.whole(region)
-            self.regions.append((n, region))
-        rate_N[left] = _rate(failed, left)
-        rate_N = np.clip(rate_N, 1e-4, 1 - 1e-4)
-        self.expected = np.where(open_N, rate_N, 0.0)
-        self.loss = np.where(open_N, np.where(failed, np.log(rate_N), np.log(1 - rate_N)), 0.0)
+        held = [_probes(table, rule) & open_ for rule in rules]
+        left = open_
+        self.regions: list[tuple[int, Bits]] = []  # rule's number and its probes, highest rate first
+        for n in sorted(range(len(rules)), key=lambda n: -_rate(table, held[n])):
+            self.regions.append((n, held[n] & left))
+            left = left & ~held[n]
+        self._levels = np.stack([*(region for _, region in self.regions), left])
+        self._rates = np.clip([_rate(table, level) for level in self._levels], 1e-4, 1 - 1e-4)
+        self.loss = float(self.sums(open_)[2])
+        self._tops: dict[frozenset[Condition], list[Condition]] = {}  # climbs that start apart come to the same places
+        self._worths: dict[frozenset[Condition], float] = {}
 
-    def gain(self, fails: Array | float, inside: Array | float, loss: Array | float, expected: Array | float) -> Array:
-        """How much better one rate of their own explains some views; 0 where they do not fail more often than expected."""
-        own = _likelihood(np.asarray(fails, float), np.asarray(inside, float))
-        worse = np.asarray(fails) > np.asarray(expected)
-        return np.where(worse != self.passing, own - loss, 0.0)
+    def gain(self, sums: Array) -> Array:
+        """How much better one rate of their own explains some probes; 0 where they do not fail more often than expected.
+
+        Args:
+            sums: (4, ...): failing probes, probes, and what the levels say of them: log-likelihood and failures expected.
+        """
+        fails, inside, loss, expected = sums
+        return np.where((fails > expected) != self.passing, _likelihood(fails, inside) - loss, 0.0)
 
     def worth(self, draft: Draft) -> float:
         """Gain less price."""
-        mask = _mask(self.table, draft) & self.open
-        fails = float((self.table.failed & mask).sum())
-        won = self.gain(fails, float(mask.sum()), float(self.loss[mask].sum()), float(self.expected[mask].sum()))
-        return float(won) - self.cost(draft)
+        key = frozenset(draft)
+        if key not in self._worths:
+            self._worths[key] = float(self.gain(self.sums(_probes(self.table, draft)))) - self.cost(draft)
+        return self._worths[key]
+
+    def tops(self, draft: Draft) -> list[Condition]:
+        """The three conditions, and the two negated ones, that add most to what a draft holds already."""
+        key = frozenset(draft)
+        if key not in self._tops:
+            (plain, _), (negated, _) = self.grown(_views(self.table, draft))
+            found: list[Condition] = [((int(f),), False) for f in np.argsort(-plain)[:3]]
+            self._tops[key] = found + [((int(f),), True) for f in np.argsort(-negated)[:2]]
+        return self._tops[key]
+
+    def sums(self, probes: Bits) -> Array:
+        """(4, ...): what `gain` needs, of the open probes among each set (..., W)."""
+        everywhere = np.bitwise_or.reduce(probes.reshape(-1, probes.shape[-1]), axis=0)
+        met = [n for n, level in enumerate(self._levels) if (level & everywhere).any()]
+        counts = np.zeros((1, 2, *probes.shape[:-1]), np.int64)
+        if met:
+            counts = np.array([self.table.count(probes & self._levels[n]) for n in met])
+        rates, fails, passes = self._rates[met or [0]], counts[:, 0], counts[:, 1]
+        loss = np.tensordot(np.log(rates), fails, 1) + np.tensordot(np.log1p(-rates), passes, 1)
+        found: Array = np.stack([fails.sum(0), (fails + passes).sum(0), loss, np.tensordot(rates, fails + passes, 1)])
+        return found
 
     def cost(self, draft: Draft) -> float:
         """Of a rule, and of its conditions."""
-        return self.price + sum(self.price * len(values) * (_OF_NOT if negated else 1.0) for values, negated in draft)
+        return _cost(draft, self.price)
 
-    def grown(self, masks_BN: Array) -> list[tuple[Array, Array]]:
-        """For each attribute, then for its absence: (B, F) the gain of each mask together with it, and the failures."""
-        weights = np.stack([self.table.failed, np.ones(len(self.open)), self.loss, self.expected])
-        held = self.table.sums(masks_BN, weights)
-        missing = (masks_BN.astype(np.float64) @ weights.T).T[:, :, None] - held
-        return [(self.gain(*sums), np.rint(sums[0])) for sums in (held, missing)]
+    def grown(self, views: Bits) -> list[tuple[Array, Array]]:
+        """For each attribute, then for its absence: (F,) the gain of a set of views together with it, and the failures."""
+        both = [self.sums(self.table.of_each(views, slice(None), negated)) for negated in (False, True)]
+        return [(self.gain(sums), sums[0]) for sums in both]
 
 
-def _rate(failed: Array, mask: Array) -> float:
-    return (float((failed & mask).sum()) + 0.5) / (float(mask.sum()) + 1.0)
+def _cost(draft: Draft, price: float) -> float:
+    return price + sum(price * len(values) * (_OF_NOT if negated else 1.0) for values, negated in draft)
+
+
+def _rate(table: Table, mask: Bits) -> float:
+    fails, passes = table.count(mask)
+    return (float(fails) + 0.5) / (float(fails + passes) + 1.0)
 
 
 def _likelihood(k: Array, n: Array) -> Array:
@@ -211,20 +242,29 @@ def _likelihood(k: Array, n: Array) -> Array:
     return found
 
 
-def _mask(table: Table, draft: Draft) -> Array:
-    mask = np.ones(len(table.failed), bool)
+def _views(table: Table, draft: Draft) -> Bits:
+    views = table.all_VW
     for values, negated in draft:
-        mask &= table.holds(values, negated)
-    return mask
+        views = views & table.holds(values, negated)
+    return views
+
+
+def _probes(table: Table, draft: Draft) -> Bits:
+    return _any(_views(table, draft))
+
+
+def _any(views: Bits) -> Bits:
+    probes: Bits = np.bitwise_or.reduce(views, axis=0)
+    return probes
 
 
 def _best(table: Table, basis: _Basis, *, depth: int = 3, width: int = 12) -> tuple[float, Draft]:
     """The draft of the highest worth, and its worth."""
-    beam: list[tuple[Draft, Array]] = [((), basis.open)]
+    beam: list[tuple[Draft, Bits]] = [((), table.all_VW & basis.open)]
     best: list[Draft] = []
     seen: set[frozenset[Condition]] = set()
     for _ in range(depth):
-        following: list[tuple[Draft, Array]] = []
+        following: list[tuple[Draft, Bits]] = []
         for draft, parent in _grown(basis, beam, 4 * width):
             key = frozenset(draft)
             if key in seen or len(key) < len(draft):
@@ -242,18 +282,16 @@ def _best(table: Table, basis: _Basis, *, depth: int = 3, width: int = 12) -> tu
     return max((_climb(table, basis, draft) for draft in best), key=lambda c: c[0], default=(-np.inf, ()))
 
 
-def _grown(basis: _Basis, beam: Sequence[tuple[Draft, Array]], most: int) -> list[tuple[Draft, int]]:
+def _grown(basis: _Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list[tuple[Draft, int]]:
     """The drafts of a beam with one condition more, best first, each with the number of the draft that it grew from."""
-    masks = np.stack([mask for _, mask in beam])
-    before = np.array([basis.cost(draft) for draft, _ in beam])[:, None]
     found: list[tuple[float, int, int, bool]] = []
-    for negated, (gain, fails) in zip((False, True), basis.grown(masks), strict=True):
-        value = gain - before - basis.price * (_OF_NOT if negated else 1.0)
-        value[fails < (0 if basis.passing else 3)] = -np.inf
-        width = value.shape[1]
-        for i in np.argpartition(value, -min(most, value.size), axis=None)[-most:]:
-            found.append((float(value.flat[i]), int(i // width), int(i % width), negated))
-    ordered = sorted((f for f in found if np.isfinite(f[0])), key=lambda f: (-f[0], f[2], f[3], f[1]))
+    for parent, (draft, mask) in enumerate(beam):
+        before = basis.cost(draft)
+        for negated, (gain, fails) in zip((False, True), basis.grown(mask), strict=True):
+            value = gain - before - basis.price * (_OF_NOT if negated else 1.0)
+            value[fails < (0 if basis.passing else 3)] = -np.inf
+            found += [(float(value[f]), parent, int(f), negated) for f in np.argsort(-value)[:most]]
+    ordered = sorted((f for f in found if np.isfinite(f[0])), key=lambda f: (-f[0], f[2], f[3], f[1]))[: 2 * most]
     return [((*beam[parent][0], ((column,), negated)), parent) for _, parent, column, negated in ordered]
 
 
@@ -276,45 +314,36 @@ def _moves(table: Table, basis: _Basis, draft: Draft) -> Iterator[Draft]:
             yield rest
         if len(values) > 1:
             yield from ((*rest, (tuple(v for v in values if v != gone), negated)) for gone in values)
-        context = _mask(table, rest) & basis.open
-        yield from ((*rest, condition) for condition in _tops(basis, context))
+        yield from ((*rest, condition) for condition in basis.tops(rest))
         same = table.may_join(values, alone=not rest)
         if len(values) < (_VALUES_OF_NOT if negated else _VALUES) and len(same):
             yield from (
-                (*rest, (tuple(sorted((*values, f))), negated)) for f in _wider(basis, context, values, negated, same)
+                (*rest, (tuple(sorted((*values, f))), negated))
+                for f in _wider(basis, _views(table, rest), values, negated, same)
             )
     if len(draft) < MOST:
-        context = _mask(table, draft) & basis.open
-        yield from ((*draft, condition) for condition in _tops(basis, context))
+        yield from ((*draft, condition) for condition in basis.tops(draft))
 
 
-def _tops(basis: _Basis, mask: Array) -> list[Condition]:
-    """The three conditions, and the two negated ones, that add most to what a mask holds already."""
-    (plain, _), (negated, _) = ((gain[0], fails) for gain, fails in basis.grown(mask[None]))
-    found: list[Condition] = [((int(f),), False) for f in np.argsort(-plain)[:3]]
-    return found + [((int(f),), True) for f in np.argsort(-negated)[:2]]
-
-
-def _wider(basis: _Basis, context: Array, values: tuple[int, ...], negated: bool, same: Array) -> list[int]:
+def _wider(basis: _Basis, context: Bits, values: tuple[int, ...], negated: bool, same: Array) -> list[int]:
     """The two values of the same slot that gain most beside these."""
     table = basis.table
-    mine = context & table.holds(values, negated)
-    more = (context & ~table.holds(values, False))[None]
-    weights = np.stack([table.failed, np.ones(len(context)), basis.loss, basis.expected])
-    added = table.sums(more, weights)[:, 0][:, same]
-    inside = np.rint(added[1])
-    sign = -1.0 if negated else 1.0
-    gained = basis.gain(*((weights @ mine.astype(float))[:, None] + sign * added))
-    gained[inside == 0] = -np.inf
+    if negated:
+        found = table.of_each(context & table.holds(values, True), same, True)
+    else:
+        mine = _any(context & table.holds(values, False))
+        found = table.of_each(context, same, False) | mine
+    changed = table.count(found).sum(0) != table.count(_any(context & table.holds(values, negated))).sum()
+    gained = np.where(changed, basis.gain(basis.sums(found)), -np.inf)
     return [int(same[f]) for f in np.argsort(-gained)[:2]]
 
 
-def _told(table: Table, open_N: Array, rules: Sequence[Draft], price: float, hunch: float) -> list[Named]:
+def _told(table: Table, open_: Bits, rules: Sequence[Draft], price: float, hunch: float) -> list[Named]:
     found: list[Named] = []
-    for n, region in _Basis(table, open_N, rules, price).regions:
+    for n, region in _Basis(table, open_, rules, price).regions:
         others = [rule for k, rule in enumerate(rules) if k != n]
-        worth = _Basis(table, open_N, others, price).worth(rules[n])
+        worth = _Basis(table, open_, others, price).worth(rules[n])
         if worth >= hunch and region.any():
-            fails, inside = table.probes(region & table.failed), table.probes(region)
-            found.append(Named(predicate_of(table, rules[n]), worth, fails, inside))
+            fails, passes = table.count(region)
+            found.append(Named(predicate_of(table, rules[n]), worth, int(fails), int(fails + passes)))
     return found

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from math import sqrt
 
+from auditdm.method.verdict import UNANSWERABLE
 from auditdm.types import Verdict
+
+FINE = 0.2
 
 
 def paper_reward(verdict: Verdict | None) -> float | None:
@@ -33,27 +37,34 @@ def paper_reward(verdict: Verdict | None) -> float | None:
     return None if verdict.outcome == "void" else float(verdict.outcome == "failure")
 
 
-def gated_reward(verdict: Verdict | None, self_consistent: bool | None, novelty: float) -> float | None:
+def gated_reward(
+    verdict: Verdict | None, self_consistent: bool | None, novelty: float, *, fine: float = FINE
+) -> float | None:
     """Pay a failure by the share of references that it is against and by how new it is.
 
     Args:
-        verdict: None where the auditor's reply was no proposal: its own fault, 0.
+        verdict: None where the auditor's reply was no proposal, or asked for a picture that cannot be made: its own fault,
+            for which it is fined, as for a question that a reference says cannot be answered.
         self_consistent: Whether the references kept their answers in other words; None where that could not be measured
             (then nothing is paid and nothing is taught). Only asked of failures.
         novelty: In [0, 1], of `archive.Archive.novelty`, times the factor of `group_diversity`.
+        fine: What the auditor's own fault costs.
 
     Returns:
-        In [0, 1], or None where nothing was measured.
+        In [-fine, 1], or None where nothing was measured.
 
-    Source: ours.
+    Source: ours; a penalty for queries that are no questions after arXiv:2604.04733.
 
     Example:
         >>> alone = Verdict(probe_id="p", outcome="failure", consensus="two", dissent=1.0)
         >>> gated_reward(alone, True, novelty=0.55), gated_reward(alone, False, 0.55), gated_reward(alone, None, 0.55)
         (0.55, 0.0, None)
+        >>> broken = Verdict(probe_id="p", outcome="split", dissent=1.0, reason=UNANSWERABLE)
+        >>> gated_reward(broken, None, 0.0), gated_reward(None, None, 0.0)
+        (-0.2, -0.2)
     """
-    if verdict is None:
-        return 0.0
+    if verdict is None or verdict.reason == UNANSWERABLE:
+        return -fine
     if verdict.outcome == "void" or (verdict.outcome == "failure" and self_consistent is None):
         return None
     if verdict.outcome != "failure" or not self_consistent:
@@ -71,17 +82,17 @@ def group_diversity(cells: Sequence[Hashable | None], group: int) -> list[float]
         group: Replies to one request; N is a multiple of it.
 
     Returns:
-        N factors, 1 / n for a hit that shares its cell with n - 1 siblings, 1 for None. Over a group's hits they sum to
-        the number of its distinct cells. The scale is absolute: it is not to be divided by a standard deviation.
+        N factors, 1 / sqrt(n) for a hit that shares its cell with n - 1 siblings, 1 for None: a cell that is hit again
+        earns more in all and less each. At 1 / n the second hit would earn nothing, and hits would not be learned.
 
     Source: arXiv:2509.02534, reward x normalised diversity. Differs: distinct cells instead of distances by a trained
-        classifier, and a lone hit is paid in full.
+        classifier, a lone hit is paid in full, and the square root (docs/log.md).
 
     Example:
-        >>> group_diversity(["a", "a", "b", None, "a", None, None, None], group=4)
-        [0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+        >>> [round(f, 3) for f in group_diversity(["a", "a", "b", "a", "a", None, None, None], group=4)]
+        [0.577, 0.577, 1.0, 0.577, 1.0, 1.0, 1.0, 1.0]
     """
     if len(cells) % group:
         raise ValueError(f"{len(cells)} replies are no whole groups of {group}")
     among = [Counter(cells[n - n % group : n - n % group + group])[cell] for n, cell in enumerate(cells)]
-    return [1.0 if cell is None else 1 / count for cell, count in zip(cells, among, strict=True)]
+    return [1.0 if cell is None else 1 / sqrt(count) for cell, count in zip(cells, among, strict=True)]

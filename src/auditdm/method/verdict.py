@@ -25,6 +25,8 @@ ABSTENTIONS = (  # lower case, and with "cannot" for "can't" and "can not"
     "unable to answer", "not enough information",
 )  # fmt: skip
 
+UNANSWERABLE = "a reference says that it cannot be answered"  # the reason of a split
+
 
 def abstains(text: str) -> bool:
     """Tell whether a reply says that the question cannot be answered.
@@ -139,7 +141,7 @@ def _verdict(
         return void("the judge cannot compare the target with any reference")
     dissent = sum(against) / len(against)
     if any(abstains(str(answers[r].text)) for r in references):
-        return split("a reference says that it cannot be answered")
+        return split(UNANSWERABLE)
     needed = quorum * len(references) - 1e-9
     agreed = _largest(references, same, (True,))
     if len(agreed) < needed:

@@ -53,7 +53,7 @@ def train_auditor(
         split: Pictures; only the training half is shown.
         examiner: Asks and judges.
         arm: Names this training in the tables.
-        reward: "gated" or "paper".
+        reward: "gated", "gated_only" (the same without novelty) or "paper".
         tell: Called with ("step", row of training_log) after each step.
 
     Raises:
@@ -191,11 +191,9 @@ class _Ledger:
         return rewards
 
     def _reward(self, e: Examined, novelty: float | None) -> float | None:
-        if e.void is not None:
-            return None if "declined" in e.void else 0.0
         if self.reward == "paper":
-            return paper_reward(e.verdict)
-        return gated_reward(e.verdict, e.self_consistent, novelty or 0.0)
+            return None if e.void is not None and "declined" in e.void else paper_reward(e.verdict)
+        return gated_reward(e.verdict, e.self_consistent, 1.0 if self.reward == "gated_only" else novelty or 0.0)
 
     def _write_log(self, step: int, examined: Sequence[Examined], rewards: Sequence[float | None]) -> None:
         count, now = len(examined), time.perf_counter()

@@ -21,6 +21,7 @@ from auditdm.method.auditor import ABOUT, prompt_for
 from auditdm.method.confirmation import LEAST
 from auditdm.method.predicate import Predicate
 from auditdm.method.probe import draw, probe_id
+from auditdm.method.verdict import abstains
 from auditdm.runs.auditor_training import one_request
 from auditdm.runs.describing import Describer
 from auditdm.runs.examining import (
@@ -35,6 +36,7 @@ from auditdm.runs.examining import (
 )
 from auditdm.runs.pictures import Split
 from auditdm.runs.searching import Posed
+from auditdm.stats import Rate
 from auditdm.store import Run
 from auditdm.types import Action, Model, Probe, Proposal, seed_for
 
@@ -46,6 +48,7 @@ MOST_TRIED = {True: 8, False: 3}  # known questions that are put to other pictur
 _PAIRS = {True: 12_000, False: 3_000}  # of question and picture that are looked at, in words; True: fresh
 _ASKED = 64  # probes that are put to the references at a time
 _LEAST_HITS = 0.03  # of the proposals for a kind have to be of it, or the auditor is not asked on
+_DOUBTED = 40  # refused questions that are put to another picture
 _OTHERS = 6  # questions that are tried on a picture until one can be answered
 
 
@@ -108,6 +111,7 @@ class PoolProber:
         self.views: dict[str, Views] = {}  # of everything measured
         self._question: dict[str, str] = {}
         self._named: dict[str, tuple[int, int]] = {}
+        self._refused: set[str] = set()  # failures in which the target says that it cannot be answered
         self._own = {q for q in split.questions.values() if q is not None}
         self._number = 0  # of the auditor's replies
         self._posed = 0
@@ -212,11 +216,41 @@ class PoolProber:
                 failed = j.verdict.outcome == "failure"
                 measured = j.verdict.outcome == "agreement" or (failed and j.self_consistent is True)
                 self.said[p.id] = failed if measured else None
+                if failed and j.target_answer is not None and abstains(j.target_answer):
+                    self._refused.add(p.id)
                 self._open.pop(p.id, None)
                 if measured and p.views is not None:
                     self._remember(p.id, p.probe.probe.question, p.picture, p.views)
         said = self.said_again if again else self.said
         return [said[p.id] for p in posed]
+
+    def doubt(self, failures: Sequence[Posed]) -> tuple[Rate, Rate]:
+        """Puts the questions that the target refuses to the picture that shows most of what they name."""
+        refused = [p for p in failures if p.id in self._refused]
+        asked = {other.id: p for p in refused[:_DOUBTED] if (other := self._elsewhere(p)) is not None}
+        probes = [other for p in asked.values() if (other := self._elsewhere(p)) is not None]
+        found = [p for p in self._consult(probes, fresh=True) if p.views is not None]
+        here, there = [asked[p.id].probe.told.consensus for p in found], [p.probe.told.consensus for p in found]
+        questions = [p.probe.probe.question for p in found]
+        same = [
+            s for s in self._examiner.roles.judge.same(list(zip(questions, here, there, strict=True))) if s is not None
+        ]
+        return Rate(len(refused), len(failures)), Rate(sum(same), len(same), len(asked) - len(same))
+
+    def _elsewhere(self, posed: Posed) -> Probe | None:
+        """The question of a probe on another picture, of those that one of its things shares most words with."""
+        question = posed.probe.probe.question
+        named = {stem(w) for w in words_of(question)} & self._nameable
+        ids = [i for i in self._split.confirmation if i not in (posed.picture, posed.probe.probe.proposal.source_id)]
+        if not ids:
+            return None
+        random.Random(seed_for(self._config.seed, "elsewhere", posed.id)).shuffle(ids)
+        told = zip(ids, self._describer.describe(ids), strict=True)
+        shared = {i: max((len(named & set(c)) for c in clauses_of(d or "")), default=0) for i, d in told}
+        source = max(ids, key=lambda i: shared[i])
+        image = self._split.pictures[source]
+        proposal = Proposal(source_id=source, action="question", question=question)
+        return Probe(id=probe_id(image, question), proposal=proposal, image=image)
 
     # --- ways to a probe of a kind
 

@@ -73,6 +73,15 @@ class Prober(Protocol):
         """Whether the target fails on each, in other words if `again`; None: not measured. Costs one target call each."""
         ...
 
+    def doubt(self, failures: Sequence[Posed]) -> tuple[Rate, Rate]:
+        """Whether the references looked, where the target says that a question cannot be answered; no call of the target.
+
+        Returns:
+            Of these failures, those that are such refusals; and of the questions refused, put to another picture that
+            shows what they name, those to which the references give the same answer there. Void: no answer there.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
@@ -196,6 +205,7 @@ class _Seeker:
         self.evidence: list[Evidence] = []
         self.cells: Counter[tuple[str, ...]] = Counter()
         self._held_by: dict[Predicate, Array] = {}
+        self._entries: tuple[tuple[Evidence, ...], list[Entry]] | None = None
 
     @property
     def left(self) -> int:
@@ -212,8 +222,11 @@ class _Seeker:
         return Rate(sum(mine), len(mine))
 
     def entries(self) -> list[Entry]:
-        e = self.effort
-        return ledger(self.evidence, least=e.least, fdr=e.fdr, lift=e.lift)
+        """The ledger so far; asked often, so it is kept until something is added."""
+        known, e = tuple(self.evidence), self.effort
+        if self._entries is None or self._entries[0] != known:
+            self._entries = known, ledger(known, least=e.least, fdr=e.fdr, lift=e.lift)
+        return self._entries[1]
 
     def unseen(self) -> float | None:
         return unseen_mass(_cell(h) for h, f, c in zip(self.held, self.failed, self.chosen, strict=True) if f and not c)
@@ -273,10 +286,12 @@ class _Seeker:
         others = [p for p in self.prober.pose_beside(inside) if p.views is not None and not self._explained(p, name)]
         base = self._answers(others[: self.effort.beside_confirm])
         again = self._answers(failures[: self.effort.least // 2], again=True)
+        declined, blind = self.prober.doubt(failures)
         self.evidence.append(
             Evidence(
                 predicate=name, inside=_rate(said), base=_rate(base), splits=Rate(len(posed) - len(inside), len(posed)),
                 base_splits=Rate(self.split, self.posed), again=_rate(again), usual=self.unexplained(name),
+                declined=declined, blind=blind,
             )
         )  # fmt: skip
 
@@ -286,7 +301,7 @@ class _Seeker:
         named = self._names(open_N, thorough=open_N is None)
         if not effort.focus:
             return [n.predicate for n in named if n.worth >= effort.worth and n.inside >= effort.least // 4]
-        for _ in range(effort.tries):
+        for _ in range(effort.tries if open_N is not None else 1):
             wanted = [p for n in named for p in self._around(n)]
             if not wanted or len(wanted) > self.left:
                 break
@@ -317,7 +332,7 @@ class _Seeker:
                 if e.state in _DONE:
                     left[len(open_N) :] &= ~self._where(e.predicate)[len(open_N) :]
         table = Table(self.phrases, self.numbers, self.failed)
-        return names(table, left[table.probe], most=self.effort.names, hunch=self.effort.hunch, thorough=thorough)
+        return names(table, left, most=self.effort.names, hunch=self.effort.hunch, thorough=thorough)
 
     def _explained(self, posed: Posed, name: Predicate) -> bool:
         known = [name, *(e.predicate for e in self.entries() if e.state == "confirmed")]

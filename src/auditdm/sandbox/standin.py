@@ -20,10 +20,12 @@ from auditdm.runs.searching import Posed
 from auditdm.sandbox.changes import caption
 from auditdm.sandbox.language import ALL_SKILLS, CANNOT_SAY, Truth, answer, garbled, random_question, unclear_question
 from auditdm.sandbox.world import CELLS, Scene, random_scene, random_thing, scene_of
+from auditdm.stats import Rate
 from auditdm.types import content_id, seed_for
 
 ILL_POSED = 0.06  # of its proposals
 DRAWN = 0.3  # of its pictures
+_DOUBTED = 40  # refused questions that are put to another picture
 _TRIES = 60  # per probe that is wanted of a rare kind
 NAMEABLE = nameable_in(caption(random_scene(random.Random(n))) for n in range(3000))
 
@@ -72,14 +74,13 @@ class Language:
         """As `Author` says."""
         found: list[Item] = []
         while len(found) < count:
-            scene, changed = random_scene(rng), rng.random() < DRAWN
-            question = random_question(rng, scene, rng.choice(ALL_SKILLS))
-            if question is not None and rng.random() < ILL_POSED:
+            skill, changed = rng.choice(ALL_SKILLS), rng.random() < DRAWN
+            scene, question = _asked(rng, skill)
+            if rng.random() < ILL_POSED:
                 other = random_question(rng, scene, rng.choice(ALL_SKILLS)) or question
                 unclear = unclear_question(rng, scene) if rng.random() < 0.5 else None
                 question = unclear or garbled(rng, question, other)
-            if question is not None:
-                found.append(item_of(scene, question, changed))
+            found.append(item_of(scene, question, changed))
         return found
 
     def ask_like(self, rng: random.Random, scene: Scene, model: Item) -> str | None:
@@ -87,6 +88,14 @@ class Language:
         if model.truth.skill is None or rng.random() < 0.5:
             return model.question
         return random_question(rng, scene, model.truth.skill)
+
+
+def _asked(rng: random.Random, skill: str) -> tuple[Scene, str]:
+    """A valid question of a skill, on the first scene that supports it: signs are rare, questions about them are not."""
+    while True:
+        scene = random_scene(rng)
+        if (question := random_question(rng, scene, skill)) is not None:
+            return scene, question
 
 
 class Bank:
@@ -274,6 +283,23 @@ class StandIn:
             if item.number is not None:
                 self._taken[item.bank].add(item.number)
         return found
+
+    def doubt(self, failures: Sequence[Posed]) -> tuple[Rate, Rate]:
+        """Puts the questions that the target refuses to other pictures of the fresh bank."""
+        refused = [p.probe for p in failures if self._said(p.probe) == CANNOT_SAY]
+        same = []
+        for item in refused[:_DOUBTED]:
+            scene = self._rng.choice(self.fresh.items).scene
+            there = self._judged(item_of(scene, item.question, False))
+            said = None if there is None or there.views is None else there.probe.consensus
+            same.append(
+                None if said is None else said == item.consensus or self._same(item.question, said, item.consensus)
+            )
+        told = [s for s in same if s is not None]
+        return Rate(len(refused), len(failures)), Rate(sum(told), len(told), len(same) - len(told))
+
+    def _said(self, item: _Asked) -> str:
+        return self.target.reply(item.scene, item.question, item.truth, item.changed)
 
     def _posed(self, bank: Bank, number: int) -> Posed | None:
         return self._judged(bank.items[number], number, id(bank))
