@@ -136,3 +136,14 @@ def test_a_name_of_the_fresh_probes_holds_of_some():
 
 def test_the_examples_of_the_docstrings_run():
     assert doctest.testmod(module).failed == 0
+
+
+def test_weaknesses_that_share_an_answer_are_taken_apart_by_how_is_asked():
+    gaps = [
+        (Predicate.of(asks(0), about("red")), 0.6),
+        (Predicate.of(asks(1), about("small")), 0.6),
+        (Predicate.of(asks(2), about("dog")), 0.6),
+    ]
+    found = named(gaps, seed=1)
+    assert [best(where, found) >= FOUND for where, _ in gaps] == [True] * 3, [n.predicate.words() for n in found]
+    assert len(found) == 3, [n.predicate.words() for n in found]

@@ -14,7 +14,7 @@ def table_of(views, failed=None):
     """A table of probes that are given as their views, each a set of phrases."""
     phrases = Phrases()
     numbers = [[phrases.numbers(sorted(view)) for view in of_probe] for of_probe in views]
-    return Table(phrases, numbers, failed or [False] * len(views))
+    return Table(phrases, numbers, failed or [True] * len(views))
 
 
 def one_view(rows):

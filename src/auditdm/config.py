@@ -112,6 +112,7 @@ class TrainingConfig(_Section):
     lora: dict[str, Any] | None = None  # handed through to peft.LoraConfig; None: all weights are trained
     checkpoint_every: int = Field(default=20, ge=1)  # steps
     grpo: dict[str, Any] = Field(default_factory=dict)  # handed through to trl.GRPOConfig
+    confirmed_in: Path | None = None  # run folder of an earlier audit: what it confirmed pays the auditor nothing
     vllm_server: str | None = None  # address of the vLLM server that writes the replies of training; None: written here
 
     @field_validator("vllm_server")

@@ -137,7 +137,7 @@ class Archive:
         self,
         *,
         memory: int = 256,
-        fair: float = 0.1,
+        fair: float = 0.2,
         alike: float = 0.5,
         saturation: float = 0.3,
         floor: float = 0.5,

@@ -190,7 +190,8 @@ def attributes(
         found.add(f'shows "{word}"')
         if times > 1:
             found.add(f'shows several "{word}"')
-    told = [frozenset(found).union(f'about "{w}"' for w in clause) for clause in subjects(question, clauses, nameable)]
+    meant = subjects(question, clauses, nameable) or _answered(consensus, clauses)
+    told = [frozenset(found).union(f'about "{w}"' for w in clause) for clause in meant]
     return tuple(dict.fromkeys(told)) or (frozenset(found),)
 
 
@@ -206,6 +207,13 @@ def subjects(question: str, clauses: Sequence[Clause], nameable: Collection[str]
         if most and shared.count(most) == 1:
             chosen.append(clauses[shared.index(most)])
     return chosen
+
+
+def _answered(consensus: str, clauses: Sequence[Clause]) -> list[Clause]:
+    """Where a question names no described thing ("what is on the table?"), the only one that its answer tells of."""
+    words = {stem(w) for w in words_of(consensus)} - _FORM
+    telling = [clause for clause in clauses if words and words <= set(clause)]
+    return telling if len(telling) == 1 else []
 
 
 @lru_cache(maxsize=65536)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -25,8 +26,9 @@ MOST = 4  # conditions of a name
 _VALUES = 6  # attributes of a condition
 _VALUES_OF_NOT = 2
 _PRICE = 0.8  # of a condition, in the log of the number of conditions that there are to choose from
+_SEEDS, _FAILS = 12, 4  # ways of asking that a rule is taken apart into at most, and failures of each at least
 _NEARLY = 0.9  # of a rule's views that have what another demands: the two may be pieces of one
-_MARKS = 4  # of what passes inside a rule, along which it may be split
+_MARKS = 6  # of what passes inside a rule, along which it may be split
 _OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
 Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
 Draft = tuple[Condition, ...]
@@ -85,9 +87,48 @@ def names(
             rules = [*others, better] if better not in others else others
         if set(rules) == before:
             break
+    for rule in tuple(rules):
+        rules = _taken_apart(table, open_, rules, rule, price)
     if thorough:
         rules = _recast(table, open_, rules, price)
     return _told(table, open_, rules, price, hunch)
+
+
+def _taken_apart(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
+    """Rules for the ways of asking that a rule holds of, put together again where one tells as much as two.
+
+    The best first rule is the broadest, and no single change of it leads to several narrow ones that tell more.
+    """
+    others = [other for other in rules if other != rule]
+    inside = next(region for n, region in _Basis(table, open_, rules, price).regions if rules[n] == rule)
+    asks = table.of_kind("asks")
+    fails = table.count(table.of_each(_views(table, rule) & inside, asks, False))[0]
+    seeds = [int(asks[n]) for n in np.argsort(-fails)[:_SEEDS] if fails[n] >= _FAILS]
+    pieces: list[Draft] = []
+    for seed in seeds if len(seeds) > 1 else ():
+        kept: Condition = ((seed,), False)
+        worth, piece = _climb(table, _Basis(table, open_, [*others, *pieces], price), (kept,), kept)
+        if worth > 0:
+            pieces.append(piece)
+    value = _total(table, open_, [*others, *pieces], price)
+    while len(pieces) > 1:
+        merged = [
+            [one, *(p for p in pieces if p not in pair)]
+            for pair in combinations(pieces, 2)
+            for one in _both_ways(*pair)
+        ]
+        best = max(merged, key=lambda m: _total(table, open_, [*others, *m], price))
+        total = _total(table, open_, [*others, *best], price)
+        if total <= value:
+            break
+        pieces, value = best, total
+    return [*others, *pieces] if pieces and value > _total(table, open_, rules, price) else rules
+
+
+def _both_ways(one: Draft, other: Draft) -> list[Draft]:
+    """Each of two pieces, whose first condition is how is asked, asked in the ways of both."""
+    values = tuple(sorted({*one[0][0], *other[0][0]}))
+    return [((values, False), *draft[1:]) for draft in (one, other)] if len(values) <= _VALUES else []
 
 
 def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
@@ -295,11 +336,14 @@ def _grown(basis: _Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list
     return [((*beam[parent][0], ((column,), negated)), parent) for _, parent, column, negated in ordered]
 
 
-def _climb(table: Table, basis: _Basis, draft: Draft) -> tuple[float, Draft]:
-    """Change one thing at a time while it gains; returns (worth, draft)."""
+def _climb(table: Table, basis: _Basis, draft: Draft, kept: Condition | None = None) -> tuple[float, Draft]:
+    """Change one thing at a time while it gains; returns (worth, draft). A condition that is to be kept comes first."""
     value = basis.worth(draft)
     for _ in range(12):
-        scored = [(basis.worth(move), move) for move in set(_moves(table, basis, draft))]
+        moves = set(_moves(table, basis, draft))
+        if kept is not None:
+            moves = {(kept, *(c for c in move if c != kept)) for move in moves if kept in move}
+        scored = [(basis.worth(move), move) for move in moves]
         better = max(scored, key=lambda s: (s[0], s[1]), default=(value, draft))
         if better[0] <= value + 1e-6:
             break

@@ -15,6 +15,8 @@ from auditdm.method.predicate import Literal, Predicate, kind_of
 Array = np.ndarray[Any, Any]
 Bits = np.ndarray[Any, np.dtype[np.uint64]]  # (W,): a set of probes; (V, W): a set of views
 _SUPPORT = 6  # probes that an attribute has to have, and to lack, in order to be considered
+_FAILING = 3  # failures that it has to be met in, unless it is common: then its absence may tell
+_COMMON = 40
 _SHARED = (
     0.6  # values of one slot ("red", "blue") occur together less often than chance would have them, by this factor
 )
@@ -67,7 +69,10 @@ class Table:
         bits += 64 * self._words * np.array([n for of_probe in views for n in range(len(of_probe))], np.int64)
         flat = np.concatenate(numbers) if numbers else np.zeros(0, np.int32)
         times = np.bincount(flat, minlength=len(phrases.known))
-        often = np.flatnonzero((times >= _SUPPORT) & (times <= len(numbers) - _SUPPORT))
+        of_failing = np.repeat(np.repeat(failed_N, [len(of_probe) for of_probe in views]), [len(n) for n in numbers])
+        failing = np.bincount(flat[of_failing], minlength=len(phrases.known))
+        telling = (failing >= _FAILING) | (times >= _COMMON)
+        often = np.flatnonzero((times >= _SUPPORT) & (times <= len(numbers) - _SUPPORT) & telling)
         names = [phrases.known[n] for n in often]
         order = sorted(range(len(names)), key=lambda n: (_rank(names[n]), len(names[n]), names[n]))
         column = np.full(len(phrases.known), -1)
@@ -132,6 +137,11 @@ class Table:
         held: Bits = np.bitwise_or.reduce(self._bits_FVW[list(values)], axis=0)
         return self.all_VW & ~held if negated else held
 
+    def of_kind(self, kind: str) -> Array:
+        """Numbers of the attributes of a kind, such as "asks"."""
+        found: Array = self._of_kind.get(kind, np.zeros(0, np.int64))
+        return found
+
     def may_join(self, values: Sequence[int], *, alone: bool) -> Array:
         """Numbers of the attributes that may stand beside these in one condition: other values of the same slot.
 
@@ -154,7 +164,7 @@ class Table:
             share = np.bitwise_count(mine).sum(dtype=np.int64) / max(1, self._views)
             same = same[self._together(mine, same) <= _SHARED * self._times[same] * share]
         if len(same) and (kind == "answer" or (alone and kind == "asks")):
-            beside = self._of_kind.get("asks" if kind == "answer" else "answer", np.zeros(0, np.int64))
+            beside = self.of_kind("asks" if kind == "answer" else "answer")
             own, its = self._together(mine, beside), self._asked_and_answered(beside, same)
             common = np.minimum(own[:, None] / max(1.0, own.sum()), its / np.maximum(1.0, its.sum(0))).sum(0)
             same = same[common >= _ALIKE]
@@ -168,7 +178,7 @@ class Table:
     def _asked_and_answered(self, ones: Array, others: Array) -> Array:
         """(ones, others): views that have both; asked again and again for the same kinds, so all pairs are kept."""
         if self._pairs is None:
-            asks, answers = (self._of_kind.get(k, np.zeros(0, np.int64)) for k in ("asks", "answer"))
+            asks, answers = self.of_kind("asks"), self.of_kind("answer")
             self._pairs = np.zeros((len(self.phrases), len(self.phrases)), np.int64)
             for one in asks:
                 both = self._together(self._bits_FVW[one], answers)

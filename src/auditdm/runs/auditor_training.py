@@ -12,14 +12,15 @@ import logging
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from auditdm.backends.families import family_of
 from auditdm.config import AuditConfig
-from auditdm.errors import ConfigError
-from auditdm.method.archive import Archive, cell_of
+from auditdm.errors import ConfigError, StoreError
+from auditdm.method.archive import Archive, Cell, cell_of
 from auditdm.method.auditor import prompt_for
 from auditdm.method.reward import gated_reward, group_diversity, paper_reward
 from auditdm.runs.examining import Examined, Examiner, Request, record
@@ -57,7 +58,7 @@ def train_auditor(
         tell: Called with ("step", row of training_log) after each step.
 
     Raises:
-        ConfigError: `training.grpo` sets what the run itself decides.
+        ConfigError: `training.grpo` sets what the run itself decides, or `training.confirmed_in` is no audit with findings.
         ModelError: The auditor cannot be loaded or cannot be trained by GRPO, or `training.vllm_server` cannot be used.
 
     Cost: per step one generation of `training.batch` replies, the answers of all models to them, one forward and one
@@ -124,6 +125,36 @@ def one_request(
     return Request(arm=arm, phase=phase, step=step, copy=number, source_id=source, action=action, question=given)
 
 
+def confirmed_cells(path: Path) -> list[Cell]:
+    """The cells of what an earlier audit confirmed: of each finding those that at least a third of its failures lie in.
+
+    Args:
+        path: Its run folder.
+
+    Raises:
+        ConfigError: There is no run, or it kept no ledger.
+    """
+    try:
+        earlier = Run.read(path)
+        findings = [row for row in earlier.rows("findings") if row["state"] == "confirmed"]
+    except StoreError as problem:
+        raise ConfigError(
+            f"training.confirmed_in is {str(path)!r}, from which no findings can be read: {problem}"
+        ) from problem
+    if not (earlier.path / "search.json").exists():
+        raise ConfigError(
+            f"training.confirmed_in is {str(path)!r}, an audit that confirmed nothing: it has no ledger. Give a finished "
+            "audit with confirmation.budget above 0, or remove the key."
+        )
+    asked = {row["id"]: row["question"] for row in earlier.rows("probes")}
+    agreed = {row["id"]: row["consensus"] for row in earlier.rows("verdicts") if row["consensus"] is not None}
+    found: set[Cell] = set()
+    for row in findings:
+        met = Counter(cell_of(asked[i], agreed[i]) for i in row["failing"] if i in agreed)
+        found.update(cell for cell, times in met.items() if 3 * times >= met.total())
+    return sorted(found, key=lambda cell: (cell.form, cell.answer))
+
+
 class _Ledger:
     """Pays the auditor, and keeps what it was paid for until the next checkpoint is due."""
 
@@ -133,6 +164,8 @@ class _Ledger:
         self.run, self.config, self.split, self.examiner = run, config, split, examiner
         self.arm, self.reward, self.tell = arm, reward, tell
         self.archive = Archive()
+        if config.training.confirmed_in is not None:
+            self.archive.confirm(confirmed_cells(config.training.confirmed_in))
         self._examined: list[Examined] = []
         self._rewards: list[dict[str, Any]] = []
         self._log: list[dict[str, Any]] = []

@@ -88,7 +88,7 @@ class Effort:
     """How the budget is spent."""
 
     budget: int = 20_000  # target calls, confirmation included
-    chunk: int = 1500  # probes of a cycle that are not aimed at a mode
+    chunk: int = 2500  # probes of a cycle that are not aimed at a mode
     spread: int = 4  # proposals of which one is taken where least was asked
     inside: int = 160  # probes inside a name before it is confirmed
     beside: int = 40  # probes just outside each of its conditions

@@ -18,6 +18,7 @@ from auditdm.method.attributes import Views, attributes, nameable_in
 from auditdm.method.predicate import Predicate
 from auditdm.runs.searching import Posed
 from auditdm.sandbox.changes import caption
+from auditdm.sandbox.gap_language import random_valid
 from auditdm.sandbox.language import ALL_SKILLS, CANNOT_SAY, Truth, answer, garbled, random_question, unclear_question
 from auditdm.sandbox.world import CELLS, Scene, random_scene, random_thing, scene_of
 from auditdm.stats import Rate
@@ -74,8 +75,7 @@ class Language:
         """As `Author` says."""
         found: list[Item] = []
         while len(found) < count:
-            skill, changed = rng.choice(ALL_SKILLS), rng.random() < DRAWN
-            scene, question = _asked(rng, skill)
+            (scene, question, _), changed = random_valid(rng), rng.random() < DRAWN
             if rng.random() < ILL_POSED:
                 other = random_question(rng, scene, rng.choice(ALL_SKILLS)) or question
                 unclear = unclear_question(rng, scene) if rng.random() < 0.5 else None
@@ -88,14 +88,6 @@ class Language:
         if model.truth.skill is None or rng.random() < 0.5:
             return model.question
         return random_question(rng, scene, model.truth.skill)
-
-
-def _asked(rng: random.Random, skill: str) -> tuple[Scene, str]:
-    """A valid question of a skill, on the first scene that supports it: signs are rare, questions about them are not."""
-    while True:
-        scene = random_scene(rng)
-        if (question := random_question(rng, scene, skill)) is not None:
-            return scene, question
 
 
 class Bank:
