@@ -1,15 +1,16 @@
 import doctest
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from auditdm.method import attributes as module
-from auditdm.method.attributes import attributes, clauses_of, form_of, nameable_in, stem, words_of
+from auditdm.method.attributes import attributes, clauses_of, form_of, names_in, stem, words_of
 from auditdm.method.predicate import kind_of
 
 SEEN = "small red star row1 col2 and blue digit 7 row3 col3"
-NAMEABLE = nameable_in([SEEN, "large green circle row2 col2"])
+NAMES = names_in([SEEN, "large green circle row2 col2"])
 KINDS = {
     "asks", "begins", "the question", "says", "answer", "about", "shows", "shows several", "things",
     "answer is a number", "picture changed", "picture as it was",
@@ -17,7 +18,7 @@ KINDS = {
 
 
 def said(question, answer="yes", description=SEEN, **options):
-    return attributes(question, answer, description, nameable=NAMEABLE, **options)
+    return attributes(question, answer, description, names=NAMES, **options)
 
 
 def of_kind(view, kind):
@@ -143,7 +144,7 @@ def test_a_stem_is_the_start_of_its_word_and_loses_at_most_two_letters(word):
 
 def test_a_plural_in_the_question_finds_the_thing_in_the_picture():
     seen = "red cross, blue star"
-    views = attributes("where are the crosses ?", "left", seen, nameable=nameable_in([seen]))
+    views = attributes("where are the crosses ?", "left", seen, names=names_in([seen]))
     assert about(views) == [["cross", "red"]]
 
 
@@ -201,7 +202,7 @@ TEXTS = WORDS | st.text(max_size=40)
 
 @given(TEXTS, TEXTS, st.none() | TEXTS, st.booleans())
 def test_any_text_can_be_described(question, answer, description, changed):
-    views = attributes(question, answer, description, nameable=nameable_in([description or ""]), changed=changed)
+    views = attributes(question, answer, description, names=names_in([description or ""]), changed=changed)
     assert len(views) >= 1
     assert len(set(views)) == len(views)
     assert all("asks" in {kind_of(phrase) for phrase in view} for view in views)
@@ -211,7 +212,7 @@ def test_any_text_can_be_described(question, answer, description, changed):
 
 @given(WORDS, WORDS, WORDS)
 def test_every_attribute_is_of_a_known_kind(question, answer, description):
-    for view in attributes(question, answer, description, nameable=nameable_in([description])):
+    for view in attributes(question, answer, description, names=names_in([description])):
         assert {kind_of(phrase) for phrase in view} <= KINDS
 
 
@@ -224,8 +225,47 @@ def test_case_and_punctuation_ask_nothing_else(question):
 
 @given(st.lists(WORDS, max_size=5))
 def test_the_order_of_descriptions_names_nothing_else(descriptions):
-    assert nameable_in(descriptions) == nameable_in(reversed(descriptions))
+    assert names_in(descriptions) == names_in(reversed(descriptions))
 
 
 def test_the_examples_of_the_docstrings_run():
     assert doctest.testmod(module).failed == 0
+
+
+# --- what words stand for
+
+
+def kinds_of_animals(asked="where is the animal ?"):
+    rng = random.Random(0)
+    colours, animals, things = ("red", "blue", "black"), ("dog", "cat", "bird"), ("car", "tree", "house")
+    told = [
+        " and ".join(f"{rng.choice(colours)} {what}" for what in (rng.choice(animals), *rng.choices(things, k=n % 3)))
+        for n in range(200)
+    ]
+    return names_in(told, [(asked, d) for d in told])
+
+
+def test_a_word_that_singles_one_thing_out_stands_for_what_is_met_there():
+    names = kinds_of_animals()
+    assert names["animal"] == {"dog", "cat", "bird"}
+    assert names["car"] == {"car"}
+    [view] = attributes("what colour is the animal ?", "blue", "blue cat and car", names=names)
+    assert {'about "cat"', 'about "animal"', 'shows "animal"'} <= view
+    assert 'about "animal"' not in attributes("where is the car ?", "left", "blue cat and car", names=names)[0]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["how many animals are there ?", "is there an animal ?", "is the car larger than the tree ?", "where is it ?"],
+)
+def test_a_word_that_points_at_nothing_stands_for_nothing_more(asked):
+    names = kinds_of_animals(asked)
+    assert not {"animal", "larger", "it"} & set(names)
+
+
+def test_of_two_things_that_share_as_much_the_answer_or_what_goes_unsaid_decides():
+    seen = "red cross col1 and small red cross col4"
+    [small] = attributes("which column is the cross in ?", "col4", seen, names=names_in([seen]))
+    assert 'about "small"' in small
+    [plain] = attributes("what colour is the large cross ?", "red", seen, names=names_in([seen]))
+    assert 'about "col1"' in plain

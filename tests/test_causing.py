@@ -135,7 +135,7 @@ def made(tmp_path):
 
 
 def found_by(run, examiner, **other):
-    given = {"describe": describe, "nameable": frozenset(COLOURS), "commands": commands, **other}
+    given = {"describe": describe, "names": {c: frozenset({c}) for c in COLOURS}, "commands": commands, **other}
     return find_causes(run, examiner, run.rows("findings"), **given)
 
 

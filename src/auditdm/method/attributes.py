@@ -11,10 +11,12 @@ Source: ours, after the frozen descriptors of arXiv:2606.09046.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 Clause = tuple[str, ...]
+Names = Mapping[str, frozenset[str]]  # a word of a question -> the words of descriptions that it may stand for
 Views = tuple[frozenset[str], ...]
 
 _WORD = re.compile(r"[a-z0-9]+(?:[:.'-][a-z0-9]+)*")
@@ -136,6 +138,11 @@ _NUMBERS = {
     )
 }
 _THRESHOLDS = range(1, 13)
+_ASKED = 30  # questions with a word from which on it is asked what it stands for
+_ENOUGH = 400  # and at most so many are looked at
+_MEANINGS, _LOOKED_AT = 24, 80  # words that it may stand for, of so many that are met most often beside it
+_DOUBTED = 5  # what a picture in which they are met in several things counts against one in which it is one
+_SINGLED = 0.9  # share of its pictures in which they are met in exactly one thing
 
 
 def attributes(
@@ -143,7 +150,7 @@ def attributes(
     consensus: str,
     description: str | None,
     *,
-    nameable: Collection[str],
+    names: Names,
     changed: bool = False,
 ) -> Views:
     """Say everything that is known of a probe.
@@ -156,7 +163,7 @@ def attributes(
         consensus: The answer that the references agree on.
         description: The picture in words, clauses divided by commas, full stops or "and"; None where there is none (then
             nothing is said of the picture).
-        nameable: Words (as `stem` writes them) that name what pictures show, such as all words of all descriptions.
+        names: Words (as `stem` writes them) that name what pictures show, by `names_in`.
         changed: Whether the picture was made or changed by the auditor.
 
     Returns:
@@ -167,7 +174,7 @@ def attributes(
 
     Example:
         >>> seen = "small red star row1 col2 and blue digit 7 row3 col3"
-        >>> [view] = attributes("what is the digit ?", "7", seen, nameable=frozenset(seen.split()))
+        >>> [view] = attributes("what is the digit ?", "7", seen, names=names_in([seen]))
         >>> sorted(view)[:5]
         ['about "7"', 'about "blue"', 'about "col3"', 'about "digit"', 'about "row3"']
     """
@@ -182,30 +189,52 @@ def attributes(
     count = len(clauses)
     found.update(f"things >= {n}" for n in _THRESHOLDS if 1 < n <= count)
     found.update(f"things <= {n}" for n in _THRESHOLDS if n >= count)
+    general = [(word, stands_for) for word, stands_for in names.items() if word not in stands_for]
     shown: dict[str, int] = {}
     for clause in clauses:
-        for word in set(clause):
+        for word in _told(clause, general):
             shown[word] = shown.get(word, 0) + 1
     for word, times in shown.items():
         found.add(f'shows "{word}"')
         if times > 1:
             found.add(f'shows several "{word}"')
-    meant = subjects(question, clauses, nameable) or _answered(consensus, clauses)
-    told = [frozenset(found).union(f'about "{w}"' for w in clause) for clause in meant]
+    meant = subjects(question, clauses, names, consensus) or _answered(consensus, clauses)
+    told = [frozenset(found).union(f'about "{w}"' for w in _told(clause, general)) for clause in meant]
     return tuple(dict.fromkeys(told)) or (frozenset(found),)
 
 
-def subjects(question: str, clauses: Sequence[Clause], nameable: Collection[str]) -> list[Clause]:
-    """The described things that a question is about: for each run of nameable words the clause that shares most of them.
+def _told(clause: Clause, general: Sequence[tuple[str, frozenset[str]]]) -> set[str]:
+    """The words of a clause, and the general ones that stand for one of them: a dog is an animal."""
+    return {*clause, *(word for word, stands_for in general if not stands_for.isdisjoint(clause))}
 
-    Where several clauses share as many, the question is about none in particular.
+
+def subjects(question: str, clauses: Sequence[Clause], names: Names, consensus: str = "") -> list[Clause]:
+    """The things that a question is about: for each run of words that name something, the clause that shares most of them.
+
+    Where several clauses share as many, it is the one that tells of the agreed answer, else the one that says least
+    besides: who means the small striped cross says so, and that a cross is plain goes unsaid. Where that leaves several,
+    the question is about none in particular.
+
+    Example:
+        >>> seen = clauses_of("red cross col1 and small red cross col4")
+        >>> names = {"cross": frozenset({"cross"})}
+        >>> subjects("which column is the large cross in ?", seen, names, "col4")
+        [('small', 'red', 'cross', 'col4')]
+        >>> subjects("what colour is the large cross ?", seen, names, "red")
+        [('red', 'cross', 'col1')]
     """
+    answered = {stem(w) for w in words_of(consensus)} - _FORM
     chosen: list[Clause] = []
-    for run in _runs(question, nameable):
-        shared = [len(run & set(clause)) for clause in clauses]
+    for run in runs_of(question, names):
+        shared = [sum(not names[w].isdisjoint(clause) for w in run) for clause in clauses]
         most = max(shared, default=0)
-        if most and shared.count(most) == 1:
-            chosen.append(clauses[shared.index(most)])
+        meant = [clause for clause, count in zip(clauses, shared, strict=True) if most and count == most]
+        telling = [clause for clause in meant if answered and answered <= set(clause)]
+        meant = telling if len(telling) == 1 else meant
+        least = min((len(clause) for clause in meant), default=0)
+        meant = [clause for clause in meant if len(clause) == least]
+        if len(meant) == 1:
+            chosen += meant
     return chosen
 
 
@@ -242,19 +271,15 @@ def form_of(question: str) -> str:
     return " ".join(kept) + "?"
 
 
-@lru_cache(maxsize=65536)
-def _runs_of(question: str, nameable: frozenset[str]) -> tuple[frozenset[str], ...]:
+def runs_of(question: str, names: Names) -> list[frozenset[str]]:
+    """The words of a question that name something, those side by side together."""
     runs: list[set[str]] = [set()]
     for word in words_of(question):
-        if word not in _FORM and stem(word) in nameable:
+        if word not in _FORM and stem(word) in names:
             runs[-1].add(stem(word))
         elif runs[-1]:
             runs.append(set())
-    return tuple(frozenset(r) for r in runs if r)
-
-
-def _runs(question: str, nameable: Collection[str]) -> tuple[frozenset[str], ...]:
-    return _runs_of(question, nameable if isinstance(nameable, frozenset) else frozenset(nameable))
+    return [frozenset(r) for r in runs if r]
 
 
 @lru_cache(maxsize=65536)
@@ -266,9 +291,74 @@ def clauses_of(description: str) -> tuple[Clause, ...]:
     return tuple(clause for clause in told if clause)
 
 
-def nameable_in(descriptions: Iterable[str]) -> frozenset[str]:
-    """Every word that names something in these descriptions, for `attributes`."""
-    return frozenset(word for d in set(descriptions) for clause in clauses_of(d) for word in clause)
+def names_in(descriptions: Iterable[str], asked: Iterable[tuple[str, str]] = ()) -> Names:
+    """Every word that names something, with the words of descriptions that it may stand for.
+
+    A word of the descriptions stands for itself. Another word of the questions ("the animal", where dogs and cats are
+    described) stands for those words by which it singles one thing out: some set of them is met in exactly one of the
+    things that the words beside it leave open, in nearly all pictures that it is asked of.
+
+    Args:
+        descriptions: Of pictures.
+        asked: Questions about what is there, each with the description of its picture.
+
+    Source: ours.
+
+    Cost: a second for 3,000 questions.
+
+    Example:
+        >>> told = ["dog and car", "cat and car and tree", "dog and tree", "car and cat and car"] * 10
+        >>> named = names_in(told, [("Where is the animal?", d) for d in told])
+        >>> sorted(named["animal"]), sorted(named["car"])
+        (['cat', 'dog'], ['car'])
+    """
+    plain = {word: frozenset({word}) for d in set(descriptions) for clause in clauses_of(d) for word in clause}
+    met: dict[str, list[list[Clause]]] = {}
+    for question, description in asked:
+        words, clauses = words_of(question), clauses_of(description)
+        for word, beside in _definite(words, plain):
+            if len(met.setdefault(word, [])) < _ENOUGH:
+                shared = [len(beside & set(clause)) for clause in clauses]
+                left = [c for c, count in zip(clauses, shared, strict=True) if count == max(shared)]
+                met[word] += [left] if len(left) > 1 else []
+    general = {word: _singled_out(pictures) for word, pictures in met.items() if len(pictures) >= _ASKED}
+    return plain | {word: frozenset(found) for word, found in general.items() if found}
+
+
+def _definite(words: Sequence[str], plain: Names) -> Iterator[tuple[str, set[str]]]:
+    """Words that descriptions do not have, of what "the" points at, each with the words before it; they have those."""
+    for n, word in enumerate(words):
+        start = n
+        while start and words[start - 1] not in _FORM:
+            start -= 1
+        ends = n + 1 == len(words) or words[n + 1] in _FORM or words[n + 1] in _RELATIONS
+        names_nothing = word in _FORM or word in _RELATIONS or words[n + 1 : n + 2] == ("than",)
+        if not names_nothing and stem(word) not in plain and start and words[start - 1] == "the" and ends:
+            beside = {stem(w) for w in words[start:n]}
+            if beside <= plain.keys():
+                yield stem(word), beside
+
+
+def _singled_out(pictures: Sequence[Sequence[Clause]]) -> set[str]:
+    """The words of which one is met in exactly one clause of nearly every picture, added one by one; else none.
+
+    Of two words that do as well the one that is met more often is taken.
+    """
+    often = [w for w, n in Counter(w for told in pictures for c in told for w in c).most_common(_LOOKED_AT) if n >= 3]
+    found: set[str] = set()
+    single = 0
+
+    def score(words: set[str]) -> int:
+        met = [sum(not words.isdisjoint(clause) for clause in told) for told in pictures]
+        return met.count(1) - _DOUBTED * sum(n > 1 for n in met)
+
+    for _ in range(_MEANINGS):
+        gained = {w: score(found | {w}) for w in often if w not in found}
+        best = max(gained, key=lambda w: gained[w], default="")
+        if not best or gained[best] <= single:
+            break
+        found, single = found | {best}, gained[best]
+    return found if single >= _SINGLED * len(pictures) else set()
 
 
 @lru_cache(maxsize=65536)

@@ -23,7 +23,7 @@ from auditdm.method.predicate import Predicate
 from auditdm.method.search_space import Array, Bits, Table, predicate_of
 
 MOST = 4  # conditions of a name
-_VALUES = 6  # attributes of a condition
+_VALUES = 8  # attributes of a condition
 _VALUES_OF_NOT = 2
 _PRICE = 0.8  # of a condition, in the log of the number of conditions that there are to choose from
 _SEEDS, _FAILS = 12, 4  # ways of asking that a rule is taken apart into at most, and failures of each at least
@@ -117,7 +117,7 @@ def _taken_apart(table: Table, open_: Bits, rules: list[Draft], rule: Draft, pri
             for pair in combinations(pieces, 2)
             for one in _both_ways(*pair)
         ]
-        best = max(merged, key=lambda m: _total(table, open_, [*others, *m], price))
+        best = max(merged, key=lambda m: _total(table, open_, [*others, *m], price), default=pieces)
         total = _total(table, open_, [*others, *best], price)
         if total <= value:
             break

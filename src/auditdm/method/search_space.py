@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from auditdm.method.archive import answer_kind
 from auditdm.method.predicate import Literal, Predicate, kind_of
 
 Array = np.ndarray[Any, Any]
@@ -93,6 +94,7 @@ class Table:
         everywhere = np.zeros(planes * 64 * self._words, bool)
         everywhere[bits] = True
         self.all_VW = np.packbits(everywhere, bitorder="little").view(np.uint64).reshape(planes, self._words)
+        self._answers = [_kind_of_answer(p) for p in self.phrases]
         self._views = len(numbers)
         self._times = np.bitwise_count(self._bits_FVW).sum((1, 2), dtype=np.int64)
         self._pairs: Array | None = None
@@ -146,7 +148,8 @@ class Table:
         """Numbers of the attributes that may stand beside these in one condition: other values of the same slot.
 
         "red" and "blue" are of one slot, "red" and "row1" are not: things have both. Answers are of one slot where they
-        answer the same ways of asking, so that "4 or purple" is nothing. Where a condition stands alone, the same goes
+        are of one kind (a number, a letter, words, nothing at all) and answer the same ways of asking, so that neither
+        "4 or purple" nor "none or purple" is anything. Where a condition stands alone, the same goes
         for ways of asking and what they are answered with.
 
         Args:
@@ -159,6 +162,8 @@ class Table:
         same: Array = np.setdiff1d(self._of_kind[kind], values)
         if not len(same):
             return same
+        if kind == "answer":
+            same = same[[self._answers[f] == self._answers[values[0]] for f in same]]
         mine = self.holds(values, False)
         if kind in ("says", "about", "shows"):
             share = np.bitwise_count(mine).sum(dtype=np.int64) / max(1, self._views)
@@ -185,6 +190,12 @@ class Table:
                 self._pairs[one, answers] = self._pairs[answers, one] = both
         found: Array = self._pairs[np.ix_(ones, others)]
         return found
+
+
+def _kind_of_answer(phrase: str) -> str:
+    """Of an attribute such as `answer "7"` or `answer >= 7`; whatever for others."""
+    found = answer_kind(phrase.removeprefix("answer ").strip('"'))
+    return "number" if any(c.isdigit() for c in found) or found == "digit" or "=" in phrase else found
 
 
 def _rank(phrase: str) -> int:

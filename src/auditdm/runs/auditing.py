@@ -15,10 +15,11 @@ from typing import Any
 
 from auditdm.config import AuditConfig
 from auditdm.environment import environment
+from auditdm.method.allocation import shares_by_pay
 from auditdm.method.auditor import prompt_for
 from auditdm.method.modes import Measured, failure_modes
 from auditdm.method.promise import promise
-from auditdm.runs.auditor_training import Tell, one_request, train_auditor
+from auditdm.runs.auditor_training import Kind, Tell, kinds_of_requests, one_request, train_auditor
 from auditdm.runs.examining import Examined, Examiner, record
 from auditdm.runs.ledger_keeping import confirm, explain, ledger_figures
 from auditdm.runs.pictures import Split, split_pool
@@ -88,7 +89,7 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
         group(run)
     if config.confirmation.budget:
         with stages.timed("confirmation", examiner):
-            confirm(run, config, split, examiner, partial(loaded_auditor, run, config, roles, "trained"), tell)
+            confirm(run, config, split, examiner, partial(loaded_auditor, run, config, roles, "prompt_only"), tell)
         if roles.editor is not None and config.confirmation.pairs:
             with stages.timed("causes", examiner):
                 explain(run, config, split, examiner, loaded_auditor(run, config, roles, "trained"), tell)
@@ -143,7 +144,8 @@ def _propose(
 ) -> None:  # fmt: skip
     done, size = run.ids("proposals"), config.discovery.batch
     promising = promising_pictures(run, split, ids, arm)
-    requests = [one_request(config, split, ids, arm, phase, n // size, n, promising) for n in range(count)]
+    shares = paying_kinds(run, config, arm)
+    requests = [one_request(config, split, ids, arm, phase, n // size, n, promising, shares) for n in range(count)]
     for start in range(0, count, size):
         batch = requests[start : start + size]
         if all(r.id in done for r in batch):
@@ -162,6 +164,17 @@ def _propose(
             "arm": arm, "phase": phase, "done": start + len(batch), "of": count,
             "failures": sum(e.is_failure for e in examined), "asked": len(examined),
         })  # fmt: skip
+
+
+def paying_kinds(run: Run, config: AuditConfig, arm: str) -> dict[Kind, float]:
+    """Shares of the acts by what they brought in the second half of this arm's training, if it did train."""
+    outcomes = {v["id"]: v["outcome"] == "failure" and bool(v["self_consistent"]) for v in run.rows("verdicts")}
+    paid: list[tuple[Kind, bool]] = [
+        ((p["action"], p["given_question"]), outcomes.get(p["probe_id"], False))
+        for p in run.rows("proposals")
+        if p["arm"] == arm and p["phase"] == "training" and 2 * p["step"] >= config.training.steps
+    ]
+    return shares_by_pay(paid, kinds_of_requests(config))
 
 
 def promising_pictures(run: Run, split: Split, ids: Sequence[str], arm: str) -> dict[str, float]:

@@ -40,6 +40,7 @@ from auditdm.types import Action, content_id, seed_for
 
 log = logging.getLogger(__name__)
 GIVEN = 0.4  # of the changes of a picture, how many are for the question that came with it
+Kind = tuple[Action, bool]
 Tell = Callable[[str, Mapping[str, Any]], None]  # (event, values): what a terminal may show
 
 
@@ -100,6 +101,18 @@ def training_requests(config: AuditConfig, split: Split, arm: str) -> list[list[
     ]
 
 
+def kinds_of_requests(config: AuditConfig) -> dict[Kind, float]:
+    """Act and whether the question is given -> its share by the configuration's weights."""
+    whole = sum(config.actions.values())
+    found: dict[Kind, float] = {}
+    for action, weight in config.actions.items():
+        given = 0.0 if action == "question" else GIVEN
+        found[action, False] = weight / whole * (1 - given)
+        if given:
+            found[action, True] = weight / whole * given
+    return found
+
+
 def one_request(
     config: AuditConfig,
     split: Split,
@@ -109,17 +122,19 @@ def one_request(
     step: int,
     number: int,
     promising: Mapping[str, float] | None = None,
+    shares: Mapping[Kind, float] | None = None,
 ) -> Request:
     """Request `number` of a phase: pictures in turn, then chance that depends on seed and number alone.
 
-    A change for the pool's own question is asked for on a picture drawn by these weights, if there are any.
+    Acts are drawn by `shares`, else by the configuration's weights. A change for the pool's own question is asked for on a
+    picture drawn by the weights of `promising`, if there are any.
     """
     rng = random.Random(seed_for(config.seed, phase, str(number)))
     source = ids[number % len(ids)]
-    action = rng.choices(list(config.actions), list(config.actions.values()))[0]
-    own = split.questions.get(source)
-    given = own if action != "question" and own and rng.random() < GIVEN else None
-    if given and promising:
+    shares = shares or kinds_of_requests(config)
+    action, for_own = rng.choices(list(shares), list(shares.values()))[0]
+    given = split.questions.get(source) if for_own else None
+    if for_own and promising:
         source = rng.choices(list(promising), list(promising.values()))[0]
         given = split.questions[source]
     return Request(arm=arm, phase=phase, step=step, copy=number, source_id=source, action=action, question=given)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL.Image import Image
 
 from auditdm.errors import MalformedProposal, StoreError
-from auditdm.method.attributes import Views, attributes
+from auditdm.method.attributes import Names, Views, attributes
 from auditdm.method.auditor import parse, prompt_for, written
 from auditdm.method.causes import (
     LEAST,
@@ -57,7 +57,7 @@ def find_causes(
     findings: Sequence[Row],
     *,
     describe: Describe | Sequence[Describe],
-    nameable: Collection[str],
+    names: Names,
     commands: Commands,
     pairs: int = LEAST + 4,
     edits: int = 24,
@@ -71,7 +71,7 @@ def find_causes(
         findings: Rows of the table `findings`; those that are not confirmed are passed over.
         describe: N pictures in words, None where there are none; called only where a predicate needs it. Better several,
             such as all references: an edit that they see unlike is left out, so that a slip is not taken for a change.
-        nameable: Words that name what pictures show, as `attributes` takes them.
+        names: Words that name what pictures show, as `attributes` takes them.
         commands: Writes edit commands for N pictures with questions, such as `auditor_commands`.
         pairs: So many pairs for each finding, or a few more, if its failing probes give them.
         edits: Commands wanted for each failing probe.
@@ -97,7 +97,7 @@ def find_causes(
         run=run,
         examiner=examiner,
         describe=(describe,) if callable(describe) else tuple(describe),
-        nameable=frozenset(nameable),
+        names=names,
         commands=commands,
         edits=edits,
     )
@@ -160,7 +160,7 @@ class _Means:
     run: Run
     examiner: Examiner
     describe: tuple[Describe, ...]
-    nameable: frozenset[str]
+    names: Names
     commands: Commands
     edits: int
 
@@ -303,7 +303,7 @@ def _views(
             [
                 None
                 if words[n] is None and needs_description(predicate)
-                else attributes(question, consensus, words[n], nameable=means.nameable, changed=changed)
+                else attributes(question, consensus, words[n], names=means.names, changed=changed)
                 for words in told
             ]
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from auditdm.backends.turns import at_length
 from auditdm.config import AuditConfig
-from auditdm.method.attributes import Views, nameable_in
+from auditdm.method.attributes import Views, names_in
 from auditdm.method.confirmation import LEAST, Entry
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.causing import auditor_commands, find_causes
@@ -73,7 +73,7 @@ def explain(run: Run, config: AuditConfig, split: Split, examiner: Examiner, aud
         examiner,
         run.rows("findings"),
         describe=[describing(r, prompt) for r in references],
-        nameable=nameable_in(t for t in told if t is not None),
+        names=names_in(t for t in told if t is not None),
         commands=auditor_commands(auditor, examiner.roles.prompts),
         pairs=config.confirmation.pairs,
         tell=tell,

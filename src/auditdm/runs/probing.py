@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from auditdm.config import AuditConfig
-from auditdm.method.attributes import Views, attributes, clauses_of, nameable_in, stem, subjects, words_of
+from auditdm.method.archive import answer_kind
+from auditdm.method.attributes import Names, Views, attributes, clauses_of, names_in, stem, subjects, words_of
 from auditdm.method.auditor import ABOUT, prompt_for
 from auditdm.method.confirmation import LEAST
 from auditdm.method.predicate import Predicate
@@ -94,7 +95,7 @@ class PoolProber:
 
     def __init__(
         self, run: Run, config: AuditConfig, split: Split, examiner: Examiner, auditor: Callable[[], Model],
-        describer: Describer, *, arm: str = "trained",
+        describer: Describer, *, arm: str = "prompt_only",
     ) -> None:  # fmt: skip
         self.said: dict[str, bool | None] = {}
         self.said_again: dict[str, bool | None] = {}
@@ -102,7 +103,7 @@ class PoolProber:
         self._run, self._config, self._split, self._examiner = run, config, split, examiner
         self._auditor, self._describer, self._arm = auditor, describer, arm
         self._model: Model | None = None
-        self._nameable = nameable_in(t for t in describer.describe(split.discovery) if t is not None)
+        self._names = self._learned_names()
         earlier = [p for p in run.rows("proposals") if p["phase"] != PHASE]
         self._seen = {p["probe_id"] for p in earlier if p["probe_id"] is not None}
         self._replies = {p["id"]: p for p in run.rows("proposals") if p["phase"] == PHASE}
@@ -115,6 +116,19 @@ class PoolProber:
         self._own = {q for q in split.questions.values() if q is not None}
         self._number = 0  # of the auditor's replies
         self._posed = 0
+
+    def _learned_names(self) -> Names:
+        """What the words of the questions stand for, from those that were asked of the pool's pictures."""
+        told = dict(zip(self._split.discovery, self._describer.describe(self._split.discovery), strict=True))
+        there = {
+            v["id"] for v in self._run.rows("verdicts")
+            if v["consensus"] is not None and answer_kind(v["consensus"]) != "nothing"
+        }  # fmt: skip
+        asked = [
+            (p["question"], description) for p in self._run.rows("probes")
+            if p["id"] in there and (description := told.get(p["picture_id"])) is not None
+        ]  # fmt: skip
+        return names_in([t for t in told.values() if t is not None], asked)
 
     # --- what the audit knows already
 
@@ -240,7 +254,7 @@ class PoolProber:
     def _elsewhere(self, posed: Posed) -> Probe | None:
         """The question of a probe on another picture, of those that one of its things shares most words with."""
         question = posed.probe.probe.question
-        named = {stem(w) for w in words_of(question)} & self._nameable
+        named = {stem(w) for w in words_of(question)} & self._names.keys()
         ids = [i for i in self._split.confirmation if i not in (posed.picture, posed.probe.probe.proposal.source_id)]
         if not ids:
             return None
@@ -342,7 +356,7 @@ class PoolProber:
         [description] = self._describer.describe([posed.picture])
         clauses = clauses_of(description or "")
         for question in rng.sample(known, min(200, len(known))):
-            if not clauses or subjects(question, clauses, self._nameable):
+            if not clauses or subjects(question, clauses, self._names):
                 yield self._another(posed, question, given=False)
 
     def _another(self, posed: Posed, question: str, *, given: bool) -> Probe:
@@ -464,7 +478,7 @@ class PoolProber:
         return (self._attributes(probe.question, said, description, changed) for said in told.said)
 
     def _attributes(self, question: str, consensus: str, description: str | None, changed: bool) -> Views:
-        return attributes(question, consensus, description, nameable=self._nameable, changed=changed)
+        return attributes(question, consensus, description, names=self._names, changed=changed)
 
     def _remember(self, known: str, question: str, picture: str, views: Views) -> None:
         [description] = self._describer.describe([picture])
@@ -479,8 +493,8 @@ class PoolProber:
     def _naming(self, question: str, description: str | None) -> tuple[int, int]:
         """How a question fits a picture: things that all its words tell (0, 1, more), and things that it singles out."""
         clauses = clauses_of(description or "")
-        named = {stem(w) for w in words_of(question)} & self._nameable
-        return min(2, sum(named <= set(c) for c in clauses)), len(subjects(question, clauses, self._nameable))
+        named = {stem(w) for w in words_of(question)} & self._names.keys()
+        return min(2, sum(named <= set(c) for c in clauses)), len(subjects(question, clauses, self._names))
 
 
 _MUTE = "the auditor gave no reply"

@@ -89,7 +89,7 @@ class Effort:
 
     budget: int = 20_000  # target calls, confirmation included
     chunk: int = 2500  # probes of a cycle that are not aimed at a mode
-    spread: int = 4  # proposals of which one is taken where least was asked
+    spread: int = 3  # proposals of which one is taken where least was asked
     inside: int = 160  # probes inside a name before it is confirmed
     beside: int = 40  # probes just outside each of its conditions
     tries: int = 2  # rounds of looking closer in a cycle

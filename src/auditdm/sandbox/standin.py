@@ -9,18 +9,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from auditdm.method.attributes import Views, attributes, nameable_in
+from auditdm.method.attributes import Names, Views, attributes, names_in
 from auditdm.method.predicate import Predicate
 from auditdm.runs.searching import Posed
 from auditdm.sandbox.changes import caption
 from auditdm.sandbox.gap_language import random_valid
-from auditdm.sandbox.language import ALL_SKILLS, CANNOT_SAY, Truth, answer, garbled, random_question, unclear_question
-from auditdm.sandbox.world import CELLS, Scene, random_scene, random_thing, scene_of
+from auditdm.sandbox.language import (
+    ALL_SKILLS,
+    CANNOT_SAY,
+    NONE,
+    Truth,
+    answer,
+    garbled,
+    random_question,
+    unclear_question,
+)
+from auditdm.sandbox.world import CELLS, Scene, random_thing, scene_of
 from auditdm.stats import Rate
 from auditdm.types import content_id, seed_for
 
@@ -28,7 +37,6 @@ ILL_POSED = 0.06  # of its proposals
 DRAWN = 0.3  # of its pictures
 _DOUBTED = 40  # refused questions that are put to another picture
 _TRIES = 60  # per probe that is wanted of a rare kind
-NAMEABLE = nameable_in(caption(random_scene(random.Random(n))) for n in range(3000))
 
 
 class Respondent(Protocol):
@@ -174,11 +182,21 @@ class Bank:
         return scene_of(nudged)
 
 
+@cache
+def known_names() -> Names:
+    """What words stand for, as an audit learns it from questions that were asked and descriptions of their pictures."""
+    asked = [random_valid(random.Random(n)) for n in range(3000)]
+    told = [(question, caption(scene), truth.answer) for scene, question, truth in asked]
+    return names_in([t for _, t, _ in told], [(q, t) for q, t, answered in told if answered != NONE])
+
+
 def item_of(scene: Scene, question: str, changed: bool) -> Item:
     """One proposal, described."""
     truth = answer(scene, question)
     told = caption(scene)
-    known = () if truth.answer is None else attributes(question, truth.answer, told, nameable=NAMEABLE, changed=changed)
+    known = (
+        () if truth.answer is None else attributes(question, truth.answer, told, names=known_names(), changed=changed)
+    )
     return Item(scene, question, truth, changed, known, content_id(told))
 
 
@@ -307,7 +325,7 @@ class StandIn:
         if agreed and (item.truth.answer is None or said[0] != item.truth.answer):
             told = caption(item.scene)
             if item.truth.answer is None or not self._same(item.question, said[0], item.truth.answer):
-                known = attributes(item.question, said[0], told, nameable=NAMEABLE, changed=item.changed)
+                known = attributes(item.question, said[0], told, names=known_names(), changed=item.changed)
         asked = _Asked(item.scene, item.question, item.truth, item.changed, said[0], number, bank)
         return Posed(id=item.id, picture=item.picture, views=known if agreed else None, probe=asked)
 
