@@ -77,7 +77,12 @@ def test_what_fails_on_fresh_probes_and_not_beside_them_is_confirmed():
         ),
         ({"inside": (63, 63)}, "too few", r"63 fresh probes measured of the 64 needed"),
         ({"inside": (0, 0), "splits": (0, 0), "again": (0, 0)}, "too few", r"0 fresh probes measured of the 64 needed"),
-        ({"base": (0, 0)}, "too few", r""),  # nothing to hold it against
+        (  # a mode of whole pictures: nothing asked of them is outside it
+            {"base": (0, 3)},
+            "confirmed",
+            r"30 of 64 fresh probes fail; 20 of 1000 probes on other pictures: all that is asked of these is inside",
+        ),
+        ({"base": (0, 0), "usual": (0, 0)}, "too few", r""),  # nothing to hold it against
         ({"usual": (0, 0)}, "too few", r""),
         (
             {"splits": (40, 104)},
@@ -208,12 +213,12 @@ def test_every_mode_has_a_line_in_the_order_of_testing(modes):
     assert [e.evidence for e in found] == modes
     for e in found:
         assert e.reason
-        assert (e.p is None) == (e.q is None) == (e.evidence.inside.asked < 64 or not e.evidence.base.asked)
+        assert (e.p is None) == (e.q is None) == (e.evidence.inside.asked < 64 or not e.evidence.rival[0].asked)
         assert e.p is None or 0 <= e.p <= e.q <= 1 + 1e-12
         if e.state == "confirmed":
             assert e.evidence.inside.asked >= 64
             assert e.q <= 0.05
-            assert e.evidence.inside.value >= e.evidence.base.value + 0.05
+            assert e.evidence.inside.value >= e.evidence.rival[0].value + 0.05
             assert e.evidence.inside.interval[0] > e.decoy_floor
             assert e.evidence.explained_by is None
 

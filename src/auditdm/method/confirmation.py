@@ -31,6 +31,7 @@ _SPLIT_LIFT = 0.08  # share of disagreements above the usual one that makes a co
 _DECLINED = 0.5  # share of failures that are refusals above which it is asked whether the references looked at all
 _BLIND = 0.9  # and share of their answers that are the same on another picture from which on they did not
 _LEAST_BLIND = 8  # such answers that have to be measured
+_BESIDE = 20  # probes on the same pictures that are enough to hold a mode against
 _DECOY = 0.99  # of random groups of the same size fail less often
 
 NOTHING = Rate(0, 0)
@@ -50,6 +51,16 @@ class Evidence:
     declined: Rate = NOTHING  # of the failures inside: the target says that it cannot be answered
     blind: Rate = NOTHING  # of those questions, put to another picture: the references give the same answer there
     explained_by: Predicate | None = None  # a better name for the same failures, found later
+
+    @property
+    def rival(self) -> tuple[Rate, str]:
+        """What a mode is held against, in words: other questions on the same pictures.
+
+        Of a mode that holds of whole pictures there are hardly any: then the unchosen probes outside it.
+        """
+        if self.base.asked >= min(_BESIDE, self.inside.asked) or not self.usual.asked:
+            return self.base, "others on the same pictures"
+        return self.usual, "probes on other pictures: all that is asked of these is inside"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +101,7 @@ def ledger(evidence: Sequence[Evidence], *, least: int = LEAST, fdr: float = FDR
         >>> entry.state, entry.reason
         ('confirmed', '30 of 64 fresh probes fail; 1 of 64 others on the same pictures')
     """
-    p_values = [_p(e) if e.inside.asked >= least and e.base.asked else None for e in evidence]
+    p_values = [_p(e) if e.inside.asked >= least and e.rival[0].asked else None for e in evidence]
     tested = [p for p in p_values if p is not None]
     q_values = iter(false_discovery_control(tested) if tested else ())
     return [
@@ -111,7 +122,8 @@ def decoy_floor(usual: Rate, size: int) -> float | None:
 
 
 def _p(e: Evidence) -> float:
-    table = [[e.inside.hits, e.inside.asked - e.inside.hits], [e.base.hits, e.base.asked - e.base.hits]]
+    rival, _ = e.rival
+    table = [[e.inside.hits, e.inside.asked - e.inside.hits], [rival.hits, rival.asked - rival.hits]]
     return float(fisher_exact(table, alternative="greater").pvalue)
 
 
@@ -130,9 +142,10 @@ def _entry(e: Evidence, p: float | None, q: float | None, least: int, fdr: float
             return say("too few", "nothing beside it could be measured, so there is no rate to compare with")
         return say("too few", f"{e.inside.asked} fresh probes measured of the {least} needed")
     here = f"{e.inside.hits} of {e.inside.asked} fresh probes fail"
-    there = f"{e.base.hits} of {e.base.asked} others on the same pictures"
+    rival, where = e.rival
+    there = f"{rival.hits} of {rival.asked} {where}"
     low, value = _low(e.inside), e.inside.value or 0.0
-    if q > fdr or value < (e.base.value or 0.0) + lift:
+    if q > fdr or value < (rival.value or 0.0) + lift:
         return say("not confirmed", f"{here}; {there} (q = {q:.2g})")
     if low <= floor:
         return say("not confirmed", f"{here}; one in a hundred random groups of this size fails at {floor:.0%} or more")

@@ -100,13 +100,29 @@ def selftest(
 
     Cost: some seconds an audit; target calls are arithmetic.
     """
-    effort, author = effort or Effort(), author or Language()
-    audits = []
-    for seed in seeds:
-        banks = banks_of(author, seed, effort.budget, sealed_items())
-        for spec in file.organisms:
-            audits.append(audited(file, spec, seed, banks, effort))
-            tell("audited", {"organism": spec.name, "seed": seed, "audit": audits[-1]})
+    return told(file, [a for seed in seeds for a in audits_of(file, seed, effort=effort, author=author, tell=tell)])
+
+
+def audits_of(
+    file: GapFile,
+    seed: int,
+    *,
+    effort: Effort | None = None,
+    author: Author | None = None,
+    tell: Tell = lambda _event, _values: None,
+) -> list[Audited]:
+    """The audits of one seed, of every organism in order."""
+    effort = effort or Effort()
+    banks = banks_of(author or Language(), seed, effort.budget, sealed_items())
+    found = []
+    for spec in file.organisms:
+        found.append(audited(file, spec, seed, banks, effort))
+        tell("audited", {"organism": spec.name, "seed": seed, "audit": found[-1]})
+    return found
+
+
+def told(file: GapFile, audits: Sequence[Audited]) -> dict[str, Any]:
+    """The figures of `scores`, and every audit with its ledger, as `selftest` returns them."""
     return {**scores(file, audits), "audits": [_told(a) for a in audits]}
 
 
