@@ -70,7 +70,7 @@ def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_bytes(pickle.dumps(audits))
         unfinished.rename(path)
-    found: list[Audited] = pickle.loads(path.read_bytes())  # noqa: S301  # our own file
+    found: list[Audited] = pickle.loads(path.read_bytes())  # our own file
     return found
 
 
