@@ -85,7 +85,7 @@ def test_the_configuration_is_frozen():
         ({"references": ["hf/t"]}, ["references[0] is 'hf/t'", "same model as target", "Name another one"]),
         ({"references": ["hf/r", {"model": "hf/r", "batch": 2}]}, ["references[1]", "same model as references[0]"]),
         ({"quorum": 0.5}, ["quorum is 0.5", "greater than 0.5", "default, 1.0"]),
-        ({"reward": "papr"}, ["reward is 'papr'", "'gated' or 'paper'"]),
+        ({"reward": "papr"}, ["reward is 'papr'", "'gated', 'gated_only' or 'paper'"]),
         ({"actions": {"cpation": 1}}, ["actions has no 'cpation'", "'caption'"]),
         ({"actions": {"caption": 1}}, ["actions.caption is 1.0", "generator is absent", "remove actions.caption"]),
         ({"actions": {"edit": 1}}, ["actions.edit is 1.0", "editor is absent"]),
