@@ -11,6 +11,8 @@ from typing import Any
 
 from PIL.Image import Image
 
+from auditdm.method.archive import answer_kind
+from auditdm.method.attributes import Names, names_in
 from auditdm.runs.auditor_training import Tell
 from auditdm.store import Run
 from auditdm.types import Model
@@ -71,3 +73,28 @@ class Describer:
             self.calls += len(batch)
             self._tell("described", {"done": start + len(batch), "of": len(new)})
         return [self._known[p] for p in pictures]
+
+
+def names_of(run: Run, pictures: Sequence[str], describer: Describer) -> Names:
+    """What the words of an audit's questions stand for, learned from those of training and discovery that were answered.
+
+    What is asked later is passed over, so that a resumed search and a later stage learn the same.
+
+    Args:
+        run: Its proposals, probes and verdicts.
+        pictures: Ids of pictures of the pool; what was asked of others is passed over.
+        describer: Describes them.
+
+    Cost: a description of each picture that was not described before.
+    """
+    told = {i: d for i, d in zip(pictures, describer.describe(pictures), strict=True) if d is not None}
+    answered = {
+        v["id"] for v in run.rows("verdicts") if v["consensus"] is not None and answer_kind(v["consensus"]) != "nothing"
+    }
+    known = answered & {p["probe_id"] for p in run.rows("proposals") if p["phase"] in ("training", "discovery")}
+    asked = [
+        (p["question"], told[p["picture_id"]])
+        for p in run.rows("probes")
+        if p["id"] in known and p["picture_id"] in told
+    ]
+    return names_in(told.values(), asked)

@@ -11,11 +11,11 @@ from typing import Any
 
 from auditdm.backends.turns import at_length
 from auditdm.config import AuditConfig
-from auditdm.method.attributes import Views, names_in
+from auditdm.method.attributes import Views
 from auditdm.method.confirmation import LEAST, Entry
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.causing import auditor_commands, find_causes
-from auditdm.runs.describing import LONGEST, Describer, describing
+from auditdm.runs.describing import LONGEST, Describer, describing, names_of
 from auditdm.runs.examining import Examiner
 from auditdm.runs.pictures import Split
 from auditdm.runs.probing import PoolProber, Trial
@@ -67,13 +67,13 @@ def explain(run: Run, config: AuditConfig, split: Split, examiner: Examiner, aud
     """
     prompt = config.confirmation.describe
     references = [at_length(r, LONGEST) for r in examiner.roles.references]
-    told = Describer(run, references[0], prompt, tell).describe(split.discovery)
+    names = names_of(run, split.discovery, Describer(run, references[0], prompt, tell))
     find_causes(
         run,
         examiner,
         run.rows("findings"),
         describe=[describing(r, prompt) for r in references],
-        names=names_in(t for t in told if t is not None),
+        names=names,
         commands=auditor_commands(auditor, examiner.roles.prompts),
         pairs=config.confirmation.pairs,
         tell=tell,

@@ -16,15 +16,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from auditdm.config import AuditConfig
-from auditdm.method.archive import answer_kind
-from auditdm.method.attributes import Names, Views, attributes, clauses_of, names_in, stem, subjects, words_of
+from auditdm.method.attributes import Views, attributes, clauses_of, stem, subjects, words_of
 from auditdm.method.auditor import ABOUT, prompt_for
 from auditdm.method.confirmation import LEAST
 from auditdm.method.predicate import Predicate
 from auditdm.method.probe import draw, probe_id
 from auditdm.method.verdict import abstains
 from auditdm.runs.auditor_training import one_request
-from auditdm.runs.describing import Describer
+from auditdm.runs.describing import Describer, names_of
 from auditdm.runs.examining import (
     Consulted,
     Examined,
@@ -103,7 +102,7 @@ class PoolProber:
         self._run, self._config, self._split, self._examiner = run, config, split, examiner
         self._auditor, self._describer, self._arm = auditor, describer, arm
         self._model: Model | None = None
-        self._names = self._learned_names()
+        self._names = names_of(run, split.discovery, describer)
         earlier = [p for p in run.rows("proposals") if p["phase"] != PHASE]
         self._seen = {p["probe_id"] for p in earlier if p["probe_id"] is not None}
         self._replies = {p["id"]: p for p in run.rows("proposals") if p["phase"] == PHASE}
@@ -116,19 +115,6 @@ class PoolProber:
         self._own = {q for q in split.questions.values() if q is not None}
         self._number = 0  # of the auditor's replies
         self._posed = 0
-
-    def _learned_names(self) -> Names:
-        """What the words of the questions stand for, from those that were asked of the pool's pictures."""
-        told = dict(zip(self._split.discovery, self._describer.describe(self._split.discovery), strict=True))
-        there = {
-            v["id"] for v in self._run.rows("verdicts")
-            if v["consensus"] is not None and answer_kind(v["consensus"]) != "nothing"
-        }  # fmt: skip
-        asked = [
-            (p["question"], description) for p in self._run.rows("probes")
-            if p["id"] in there and (description := told.get(p["picture_id"])) is not None
-        ]  # fmt: skip
-        return names_in([t for t in told.values() if t is not None], asked)
 
     # --- what the audit knows already
 
