@@ -14,6 +14,7 @@ from auditdm.backends.specs import load_pool
 from auditdm.config import parse_config
 from auditdm.errors import AuditError, ConfigError, ModelError
 from auditdm.method.auditor import prompt_for
+from auditdm.method.reward import FINE
 from auditdm.runs.auditing import audit, auditor_of, promising_pictures
 from auditdm.runs.auditor_training import one_request, training_requests
 from auditdm.runs.pictures import split_pool
@@ -116,10 +117,8 @@ def whole(tmp_path_factory, pictures):
 
 def due(proposal, novelty):
     """What the rule of the acting models makes a proposal worth."""
-    if proposal["malformed"]:
-        return 0.0
-    if proposal["void"]:
-        return None if "declined" in proposal["void"] else 0.0
+    if proposal["malformed"] or proposal["void"]:
+        return -FINE
     ends_in = digit(proposal["question"])
     if ends_in in (0, 3):  # the target is mute; a reference is, when it is asked again
         return None
