@@ -87,23 +87,24 @@ def names(
             rules = [*others, better] if better not in others else others
         if set(rules) == before:
             break
-    for rule in tuple(rules):
-        rules = _taken_apart(table, open_, rules, rule, price)
+    for kind in ("asks", "answer"):
+        for rule in tuple(rules):
+            rules = _taken_apart(table, open_, rules, rule, kind, price)
     if thorough:
         rules = _recast(table, open_, rules, price)
     return _told(table, open_, rules, price, hunch)
 
 
-def _taken_apart(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
-    """Rules for the ways of asking that a rule holds of, put together again where one tells as much as two.
+def _taken_apart(table: Table, open_: Bits, rules: list[Draft], rule: Draft, kind: str, price: float) -> list[Draft]:
+    """Rules for the ways of asking, or for the answers, that a rule holds of; together again where one tells as much as two.
 
     The best first rule is the broadest, and no single change of it leads to several narrow ones that tell more.
     """
     others = [other for other in rules if other != rule]
     inside = next(region for n, region in _Basis(table, open_, rules, price).regions if rules[n] == rule)
-    asks = table.of_kind("asks")
-    fails = table.count(table.of_each(_views(table, rule) & inside, asks, False))[0]
-    seeds = [int(asks[n]) for n in np.argsort(-fails)[:_SEEDS] if fails[n] >= _FAILS]
+    values = table.of_kind(kind)
+    fails = table.count(table.of_each(_views(table, rule) & inside, values, False))[0]
+    seeds = [int(values[n]) for n in np.argsort(-fails)[:_SEEDS] if fails[n] >= _FAILS]
     pieces: list[Draft] = []
     for seed in seeds if len(seeds) > 1 else ():
         kept: Condition = ((seed,), False)
@@ -115,7 +116,7 @@ def _taken_apart(table: Table, open_: Bits, rules: list[Draft], rule: Draft, pri
         merged = [
             [one, *(p for p in pieces if p not in pair)]
             for pair in combinations(pieces, 2)
-            for one in _both_ways(*pair)
+            for one in _both_ways(table, *pair)
         ]
         best = max(merged, key=lambda m: _total(table, open_, [*others, *m], price), default=pieces)
         total = _total(table, open_, [*others, *best], price)
@@ -125,10 +126,13 @@ def _taken_apart(table: Table, open_: Bits, rules: list[Draft], rule: Draft, pri
     return [*others, *pieces] if pieces and value > _total(table, open_, rules, price) else rules
 
 
-def _both_ways(one: Draft, other: Draft) -> list[Draft]:
-    """Each of two pieces, whose first condition is how is asked, asked in the ways of both."""
-    values = tuple(sorted({*one[0][0], *other[0][0]}))
-    return [((values, False), *draft[1:]) for draft in (one, other)] if len(values) <= _VALUES else []
+def _both_ways(table: Table, one: Draft, other: Draft) -> list[Draft]:
+    """Each of two pieces with the first conditions of both, where these are of one slot."""
+    (mine, _), (its, _) = one[0], other[0]
+    values = tuple(sorted({*mine, *its}))
+    if len(values) > _VALUES or not set(its) - set(mine) <= set(table.may_join(mine, alone=False).tolist()):
+        return []
+    return [((values, False), *draft[1:]) for draft in (one, other)]
 
 
 def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
