@@ -10,7 +10,9 @@ from auditdm.runs.searching import Effort, search
 from planted import PlantedProber, about, asks, overlap
 
 RED, SMALL = Predicate.of(asks(0), about("red")), Predicate.of(asks(2), about("small"))
-EFFORT = Effort(budget=4_500, chunk=1_500, smallest=Smallest(prevalence=0.02, rate=0.5))  # 800 unchosen probes are enough
+EFFORT = Effort(
+    budget=4_500, chunk=1_500, smallest=Smallest(prevalence=0.02, rate=0.5)
+)  # 800 unchosen probes are enough
 
 
 def best(predicate, found):
