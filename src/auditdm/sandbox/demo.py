@@ -49,7 +49,7 @@ def demo(path: str | Path = "runs/demo", *, config: AuditConfig | None = None, t
     Returns:
         What RUN/summary.json holds: the figures of docs/run-folder.md.
 
-    Cost: about 12 minutes on 2 cores.
+    Cost: 12 to 14 minutes on 2 cores.
     """
     config, began = config or demo_config(), time.perf_counter()
     gaps = ZOO[config.target.model.removeprefix("sandbox/")].gaps
