@@ -18,11 +18,11 @@ from PIL.Image import Image
 from acting_models import AGAIN
 from auditdm.config import AuditConfig, parse_config
 from auditdm.environment import environment
-from auditdm.runs.auditing import quiet
 from auditdm.runs.auditor_training import train_auditor
 from auditdm.runs.examining import Examined, Examiner, Request
 from auditdm.runs.pictures import Split, split_pool
 from auditdm.runs.roles import fill_roles
+from auditdm.runs.stages import quiet
 from auditdm.store import Run
 
 STEPS, BATCH, GROUP, TOKENS = 2, 8, 4, 12

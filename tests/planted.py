@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from hashlib import blake2b
 
-from auditdm.method.confirmation import NOTHING
 from auditdm.method.predicate import Literal, Predicate
 from auditdm.runs.searching import Posed
 
@@ -101,9 +100,6 @@ class PlantedProber:
             found.append(self._make("fresh" if fresh else "own", v))
             agreed += found[-1].views is not None
         return found
-
-    def doubt(self, failures):
-        return NOTHING, NOTHING
 
     def pose_beside(self, posed):
         return [self._make("beside", view(self._rng), p.picture) for p in posed]

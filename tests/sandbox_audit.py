@@ -9,7 +9,7 @@ from typing import Any
 from auditdm.backends.judges import ExactJudge
 from auditdm.config import AuditConfig, parse_config
 from auditdm.errors import ModelError
-from auditdm.runs.auditing import discover
+from auditdm.runs.discovery import discover
 from auditdm.runs.examining import Examiner
 from auditdm.runs.ledger_keeping import confirm
 from auditdm.runs.pictures import split_pool

@@ -15,8 +15,9 @@ from auditdm.config import parse_config
 from auditdm.errors import AuditError, ConfigError, ModelError
 from auditdm.method.auditor import prompt_for
 from auditdm.method.reward import FINE
-from auditdm.runs.auditing import audit, auditor_of, promising_pictures
+from auditdm.runs.auditing import audit
 from auditdm.runs.auditor_training import one_request, training_requests
+from auditdm.runs.discovery import auditor_of, promising_pictures
 from auditdm.runs.pictures import split_pool
 from auditdm.runs.roles import fill_roles
 from auditdm.runs.trainer_options import last_checkpoint
@@ -287,6 +288,37 @@ def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_tables(whole, p
     assert (folder / "DONE").read_text() == (whole[0] / "DONE").read_text()
     ours, theirs = weights_in(folder / "models/auditor-trained"), weights_in(whole[0] / "models/auditor-trained")
     assert all((ours[key] == theirs[key]).all() for key in theirs)
+
+
+def test_an_arm_in_a_second_process_ends_with_the_tables_of_one_after_the_other(pictures, tmp_path):
+    def compared(side_by_side):
+        return {**configured(pictures, side_by_side=side_by_side), "compare": ["prompt_only", "paper_reward"]}
+
+    audit(parse_config(compared(False)), tmp_path / "after")
+    folder, config = tmp_path / "beside", tmp_path / "audit.yaml"
+    config.write_text(yaml.safe_dump(compared(True)))
+    saved = folder / "arms/paper_reward/trainer/auditor-paper_reward/checkpoint-2/trainer_state.json"
+    stop(command(config, folder, ACTING_PAUSE_S="0.1"), saved.exists, signal.SIGKILL)  # the second process ends too
+    process = command(config, folder)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "waiting for paper_reward: " in told
+    assert tables(folder) == tables(tmp_path / "after")
+    assert not (folder / "arms" / "paper_reward").exists()
+    stages = json.loads((folder / "stages.json").read_text())
+    assert {"training paper_reward", "discovery paper_reward", "waiting for paper_reward"} <= set(stages)
+    of = "models/auditor-paper_reward"
+    ours, theirs = weights_in(folder / of), weights_in(tmp_path / "after" / of)
+    assert all((ours[key] - theirs[key]).abs().max() < 1e-5 for key in theirs)  # another number of threads
+
+
+def test_what_a_failing_second_process_said_is_in_the_message(pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))  # so that it cannot import acting_models
+    config = {**configured(pictures, side_by_side=True), "compare": ["paper_reward"]}
+    with pytest.raises(AuditError, match=r"the arm 'paper_reward' failed \(.*acting_models") as problem:
+        audit(parse_config(config), tmp_path)
+    assert "auditor-paper_reward.log" in str(problem.value)
+    assert Run.read(tmp_path).rows("training_log")  # what the first process did is kept
 
 
 class Stopped(Exception):

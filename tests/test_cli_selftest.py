@@ -43,7 +43,7 @@ AUDITS = [
 ]  # fmt: skip
 FOUND = {
     "gap_recall": Rate(73, 80).as_dict(), "gap_recall_by": {"under 1%": Rate(0, 0).as_dict()},
-    "gap_fdr": Rate(2, 75).as_dict(), "clean_twin_reports": {"reports": 1, "audits": 1},
+    "gap_fdr": Rate(2, 75).as_dict(), "outside_every_gap": Rate(1, 75).as_dict(), "clean_twin_reports": {"reports": 1, "audits": 1},
     "distractor_reports": {"reports": 0, "audits": 4}, "shared_reported_as_own": Rate(1, 20).as_dict(),
     "predicate_exact": Rate(66, 73).as_dict(), "interval_coverage": Rate(71, 75).as_dict(), "calls_per_confirmed_gap": 4610.5,
     "calls": {"median": 18000, "most": 20000}, "canary_share": Rate(3, 900).as_dict(),

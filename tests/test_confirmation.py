@@ -22,8 +22,6 @@ def evidence(
     base_splits=(60, 1000),
     again=(29, 30),
     usual=(20, 1000),
-    declined=(0, 0),
-    blind=(0, 0),
     **more,
 ):
     """A mode that is confirmed; each test changes what it is about."""
@@ -34,8 +32,6 @@ def evidence(
         "base_splits": base_splits,
         "again": again,
         "usual": usual,
-        "declined": declined,
-        "blind": blind,
     }
     return Evidence(predicate=PURPLE, **{name: Rate(*rate) for name, rate in rates.items()}, **more)
 
@@ -90,18 +86,7 @@ def test_what_fails_on_fresh_probes_and_not_beside_them_is_confirmed():
             r"the references disagree on 40 of 104 probes inside, and on 60 of 1000 elsewhere",
         ),
         ({"inside": (2, 5), "splits": (20, 25)}, "consensus unreliable", r"the references disagree on 20 of 25"),
-        (  # the target refuses, and the references say the same whatever is shown
-            {"declined": (28, 30), "blind": (20, 20)},
-            "consensus unreliable",
-            r"the target says of 28 of 30 that they cannot be answered, .* answer 20 of 20 of them in the same way on",
-        ),
-        (
-            {"declined": (28, 30), "blind": (15, 20)},
-            "confirmed",
-            r"30 of 64",
-        ),  # the references look: it refuses wrongly
-        ({"declined": (28, 30), "blind": (7, 7)}, "confirmed", r"30 of 64"),  # too few to tell
-        ({"declined": (14, 30), "blind": (20, 20)}, "confirmed", r"30 of 64"),  # most failures are wrong answers
+        ({"inside": (9, 12, 88)}, "too few", r"12 fresh probes measured of the 64 needed; 88 could not be judged"),
         (
             {"again": (10, 30)},
             "noise",

@@ -185,3 +185,21 @@ def test_a_picture_is_described_once_and_a_silence_is_remembered(tmp_path, folde
 def test_a_model_that_knows_no_length_stays_as_it_is():
     model = FakeModel(lambda _: "two")
     assert at_length(model, 100) is model
+
+
+@pytest.mark.parametrize("looking", [True, False])
+def test_what_the_target_alone_refuses_counts_where_the_references_look_at_the_picture(bench, looking):
+    models = bench.examiner._models
+    models["target"] = FakeModel(lambda _: "cannot say", name="refusing")
+    if not looking:
+        for who in ("references[0]", "references[1]"):
+            models[who] = FakeModel(lambda _: "red", name=f"dreaming {who}")
+    posed = [p for p in bench.prober.pose_for(ASKS_COLOUR, 20) if p.views is not None]
+    said = bench.prober.ask(posed)
+    assert len(posed) >= 20
+    if looking:
+        assert said.count(True) >= 0.9 * len(said)
+    else:
+        assert said == [None] * len(said)
+    verdicts = {v["id"]: v["outcome"] for v in bench.run.rows("verdicts")}
+    assert {verdicts[p.id] for p in posed} == {"failure"}  # what was said stands; only what it counts for changes

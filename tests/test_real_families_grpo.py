@@ -9,7 +9,7 @@ from auditdm.backends.families import FAMILIES
 from auditdm.config import ModelSpec
 from auditdm.errors import ConfigError
 from auditdm.method.auditor import prompt_for
-from auditdm.runs.auditing import auditor_of
+from auditdm.runs.discovery import auditor_of
 from auditdm.runs.roles import fill_roles, model_from
 from auditdm.runs.trainer_options import grpo_options
 from auditdm.store import Run

@@ -79,8 +79,8 @@ def test_the_figures_are_kept_as_json(audits, tmp_path):
 # --- the scores, by hand
 
 
-def reported(gap=None, shared=False, covered=True):
-    return {"predicate": "some name", "gap": gap, "shared": shared, "covered": covered}
+def reported(gap=None, shared=False, covered=True, within=False):
+    return {"predicate": "some name", "gap": gap, "shared": shared, "covered": covered, "within_a_gap": within}
 
 
 def planted(name, found_as=None, *, jaccard=0.0, shared_with=0, order=2, prevalence=0.03, error=0.6):
@@ -129,7 +129,7 @@ def test_the_scores_count_what_they_say():
                 planted("c", None, jaccard=0.3, prevalence=0.005, error=0.3),
                 planted("s", "name of s", jaccard=0.9, shared_with=1),
             ],
-            reports=[reported("a"), reported("b", covered=False), reported("s", shared=True), reported(None, covered=None)],
+            reports=[reported("a"), reported("b", covered=False), reported("s", shared=True), reported(None, covered=None, within=True)],
         ),
         audit("clean", reports=[reported(None)]), audit("noisy twin"),
         audit("verbose", reports=[reported(None)]), audit("flickering"), audit("canaries"),
@@ -140,6 +140,7 @@ def test_the_scores_count_what_they_say():
 
     assert counted("gap_recall") == (2, 3)  # a and b of a, b and c; a shared gap is no gap of its own
     assert counted("gap_fdr") == (3, 6)  # of six reports three stand for nothing that was planted
+    assert counted("outside_every_gap") == (2, 6)  # one of these tells a part of a gap
     assert counted("shared_reported_as_own") == (1, 1)
     assert counted("predicate_exact") == (1, 2)  # of a and b, a
     assert counted("interval_coverage") == (4, 5)  # where it is known
@@ -158,7 +159,7 @@ def test_the_scores_count_what_they_say():
 
 def test_where_nothing_was_planted_and_nothing_reported_the_shares_are_unknown():
     told = scores(FILE, [audit("clean", paid=(0, 0), true=0)])
-    for name in ("gap_recall", "gap_fdr", "shared_reported_as_own", "predicate_exact", "interval_coverage",
+    for name in ("gap_recall", "gap_fdr", "outside_every_gap", "shared_reported_as_own", "predicate_exact", "interval_coverage",
                  "canary_share", "validity_of_claims", "true_failure_precision"):  # fmt: skip
         assert (told[name]["value"], told[name]["asked"], told[name]["ci95"]) == (None, 0, None), name
     assert told["calls_per_confirmed_gap"] is None

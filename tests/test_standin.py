@@ -170,6 +170,24 @@ def test_a_probe_is_described_by_what_the_references_say_even_where_they_are_wro
         assert all('answer "purple"' in view and 'answer "red"' not in view for view in p.views)
 
 
+def test_what_the_target_alone_refuses_counts_where_the_references_look_at_the_picture(bank, fresh):
+    refusing = Told(lambda _q, _truth, _w: CANNOT_SAY)
+    looking = standing_in(bank, fresh, target=refusing)
+    posed = [p for p in looking.pose(100) if "colour" in p.probe.question]
+    said = looking.ask(posed)
+    assert len(posed) > 5
+    assert sum(s is True for s in said) >= 0.9 * len(said)  # the same answer on six other pictures is chance
+    assert len(looking.rewarded) == sum(s is True for s in said)
+
+    def dreaming(question, truth, _wording):
+        return "red" if "colour" in question else truth
+
+    blind = standing_in(bank, fresh, target=refusing, references=(Told(dreaming), Told(dreaming)))
+    posed = [p for p in blind.pose(100) if "colour" in p.probe.question]
+    assert blind.ask(posed) == [None] * len(posed)
+    assert blind.rewarded == []
+
+
 def test_probes_are_posed_once_in_the_order_of_the_bank(bank, fresh):
     prober = standing_in(bank, fresh)
     posed = [p for _ in range(20) for p in prober.pose(50)]

@@ -112,6 +112,8 @@ class TrainingConfig(_Section):
     lora: dict[str, Any] | None = None  # handed through to peft.LoraConfig; None: all weights are trained
     checkpoint_every: int = Field(default=20, ge=1)  # steps
     grpo: dict[str, Any] = Field(default_factory=dict)  # handed through to trl.GRPOConfig
+    fair: float = Field(default=0.2, gt=0.0, le=1.0)  # share of the hits up to which one way of asking is paid in full
+    side_by_side: bool = False  # the arm of `compare` that is trained too goes at the same time, in a second process
     confirmed_in: Path | None = None  # run folder of an earlier audit: what it confirmed pays the auditor nothing
     vllm_server: str | None = None  # address of the vLLM server that writes the replies of training; None: written here
 

@@ -239,6 +239,7 @@ def _audited(values: Mapping[str, Any]) -> str:
 _SELFTEST = {  # the figures of sandbox/selftest.py, and what each is out of
     "gap_recall": "planted gaps found",
     "gap_fdr": "reports that stand for no planted gap",
+    "outside_every_gap": "of these, no part of one either",
     "shared_reported_as_own": "shared gaps reported as its own",
     "predicate_exact": "names that hold of the same probes",
     "interval_coverage": "intervals that hold the true rate",

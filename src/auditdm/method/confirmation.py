@@ -5,8 +5,7 @@ A mode is confirmed on probes that nobody had seen when it was named. Five state
                           groups of its size do, and again when it is asked again
     not confirmed         it does not
     too few               fewer than `least` fresh probes could be measured
-    consensus unreliable  the references disagree inside it far more often than elsewhere, or give the answer that the
-                          target refuses whatever the picture shows: whose fault it is is not known
+    consensus unreliable  the references disagree inside it far more often than elsewhere: whose fault it is is not known
     noise                 it fails, but not again when asked in other words
 
 Source: ours, after arXiv:2606.09046 (decoys, held-out confirmation) and Y. Benjamini and Y. Hochberg (1995).
@@ -28,13 +27,8 @@ LEAST = 64  # fresh probes, measured
 FDR = 0.05
 LIFT = 0.1  # above the target's rate on the same pictures: less is no failure mode that anybody would repair
 _SPLIT_LIFT = 0.08  # share of disagreements above the usual one that makes a consensus unreliable
-_DECLINED = 0.5  # share of failures that are refusals above which it is asked whether the references looked at all
-_BLIND = 0.9  # and share of their answers that are the same on another picture from which on they did not
-_LEAST_BLIND = 8  # such answers that have to be measured
 _BESIDE = 20  # probes on the same pictures that are enough to hold a mode against
 _DECOY = 0.99  # of random groups of the same size fail less often
-
-NOTHING = Rate(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +42,6 @@ class Evidence:
     base_splits: Rate  # of what was posed at all
     again: Rate  # failures inside that failed again in other words, of those that were asked again
     usual: Rate  # failures among the auditor's unchosen probes: the population that decoys are drawn from
-    declined: Rate = NOTHING  # of the failures inside: the target says that it cannot be answered
-    blind: Rate = NOTHING  # of those questions, put to another picture: the references give the same answer there
     explained_by: Predicate | None = None  # a better name for the same failures, found later
 
     @property
@@ -140,7 +132,8 @@ def _entry(e: Evidence, p: float | None, q: float | None, least: int, fdr: float
     if p is None or q is None or floor is None:
         if e.inside.asked >= least:
             return say("too few", "nothing beside it could be measured, so there is no rate to compare with")
-        return say("too few", f"{e.inside.asked} fresh probes measured of the {least} needed")
+        lost = f"; {e.inside.void} could not be judged" if e.inside.void else ""
+        return say("too few", f"{e.inside.asked} fresh probes measured of the {least} needed{lost}")
     here = f"{e.inside.hits} of {e.inside.asked} fresh probes fail"
     rival, where = e.rival
     there = f"{rival.hits} of {rival.asked} {where}"
@@ -157,20 +150,11 @@ def _entry(e: Evidence, p: float | None, q: float | None, least: int, fdr: float
 
 
 def _unreliable(e: Evidence) -> str | None:
-    """Why the references are not to be believed here, if they are not.
-
-    They disagree, or the target alone says that it cannot be answered while they say the same whatever is shown: to a
-    broken question all of them may give one default answer.
-    """
+    """Why the references are not to be believed here, if they are not."""
     if e.splits.asked and e.base_splits.asked and _low(e.splits) > (e.base_splits.value or 0.0) + _SPLIT_LIFT:
         return (
             f"the references disagree on {e.splits.hits} of {e.splits.asked} probes inside, "
             f"and on {e.base_splits.hits} of {e.base_splits.asked} elsewhere"
-        )
-    if (e.declined.value or 0.0) > _DECLINED and e.blind.asked >= _LEAST_BLIND and (e.blind.value or 0.0) >= _BLIND:
-        return (
-            f"the target says of {e.declined.hits} of {e.declined.asked} that they cannot be answered, and the references "
-            f"answer {e.blind.hits} of {e.blind.asked} of them in the same way on another picture"
         )
     return None
 

@@ -178,7 +178,7 @@ class _Ledger:
     ) -> None:
         self.run, self.config, self.split, self.examiner = run, config, split, examiner
         self.arm, self.reward, self.tell = arm, reward, tell
-        self.archive = Archive()
+        self.archive = Archive(fair=config.training.fair)
         if config.training.confirmed_in is not None:
             self.archive.confirm(confirmed_cells(config.training.confirmed_in))
         self._examined: list[Examined] = []

@@ -28,9 +28,9 @@ import yaml
 from auditdm.config import ModelSpec
 from auditdm.environment import environment
 from auditdm.errors import AuditError, ConfigError, ModelError
-from auditdm.runs.auditing import quiet
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.benchmark_scores import Combine, Difference, Score, Unit, difference
+from auditdm.runs.stages import quiet
 from auditdm.store import Run
 from auditdm.types import content_id
 

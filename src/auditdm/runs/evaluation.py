@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from auditdm.runs.auditing import quiet
 from auditdm.runs.auditor_training import Tell
+from auditdm.runs.stages import quiet
 from auditdm.stats import Rate
 from auditdm.store import Run
 from auditdm.types import Example, Judge, Model, content_id

@@ -24,9 +24,9 @@ from auditdm.errors import AuditError
 from auditdm.method.auditor import prompt_for
 from auditdm.method.duplicates import Gathered, deduplicated
 from auditdm.method.trainset import Lesson
-from auditdm.runs.auditing import auditor_of, propose_more
 from auditdm.runs.auditor_training import GIVEN, Tell
 from auditdm.runs.checkpoints import kept_auditors
+from auditdm.runs.discovery import auditor_of, propose_more
 from auditdm.runs.examining import Examined, Examiner, Request, record
 from auditdm.runs.pictures import Split, keep, split_pool
 from auditdm.runs.roles import loaded

@@ -36,7 +36,6 @@ from auditdm.runs.examining import (
 )
 from auditdm.runs.pictures import Split
 from auditdm.runs.searching import Posed
-from auditdm.stats import Rate
 from auditdm.store import Run
 from auditdm.types import Action, Model, Probe, Proposal, seed_for
 
@@ -48,7 +47,7 @@ MOST_TRIED = {True: 8, False: 3}  # known questions that are put to other pictur
 _PAIRS = {True: 12_000, False: 3_000}  # of question and picture that are looked at, in words; True: fresh
 _ASKED = 64  # probes that are put to the references at a time
 _LEAST_HITS = 0.03  # of the proposals for a kind have to be of it, or the auditor is not asked on
-_DOUBTED = 40  # refused questions that are put to another picture
+_ELSEWHERE = 6  # other pictures that a question is put to which the target alone refuses
 _OTHERS = 6  # questions that are tried on a picture until one can be answered
 
 
@@ -111,7 +110,6 @@ class PoolProber:
         self.views: dict[str, Views] = {}  # of everything measured
         self._question: dict[str, str] = {}
         self._named: dict[str, tuple[int, int]] = {}
-        self._refused: set[str] = set()  # failures in which the target says that it cannot be answered
         self._own = {q for q in split.questions.values() if q is not None}
         self._number = 0  # of the auditor's replies
         self._posed = 0
@@ -212,45 +210,45 @@ class PoolProber:
             judged = self._examiner.judge(probes)
             self._run.append("answers", [row for j in judged for row in j.answers])
             self._run.append("verdicts", [verdict_row(j.verdict, j.target_answer, j.self_consistent) for j in judged])
-            for p, j in zip(batch, judged, strict=True):
-                failed = j.verdict.outcome == "failure"
-                measured = j.verdict.outcome == "agreement" or (failed and j.self_consistent is True)
-                self.said[p.id] = failed if measured else None
-                if failed and j.target_answer is not None and abstains(j.target_answer):
-                    self._refused.add(p.id)
+            failed = [j.verdict.outcome == "failure" and j.self_consistent is True for j in judged]
+            blind = self._blind([
+                p for p, j, f in zip(batch, judged, failed, strict=True) if f and abstains(j.target_answer or "")
+            ])  # fmt: skip
+            for p, j, f in zip(batch, judged, failed, strict=True):
+                measured = j.verdict.outcome == "agreement" or (f and p.id not in blind)
+                self.said[p.id] = f if measured else None
                 self._open.pop(p.id, None)
                 if measured and p.views is not None:
                     self._remember(p.id, p.probe.probe.question, p.picture, p.views)
         said = self.said_again if again else self.said
         return [said[p.id] for p in posed]
 
-    def doubt(self, failures: Sequence[Posed]) -> tuple[Rate, Rate]:
-        """Puts the questions that the target refuses to the picture that shows most of what they name."""
-        refused = [p for p in failures if p.id in self._refused]
-        asked = {other.id: p for p in refused[:_DOUBTED] if (other := self._elsewhere(p)) is not None}
-        probes = [other for p in asked.values() if (other := self._elsewhere(p)) is not None]
-        found = [p for p in self._consult(probes, fresh=True) if p.views is not None]
-        here, there = [asked[p.id].probe.told.consensus for p in found], [p.probe.told.consensus for p in found]
-        questions = [p.probe.probe.question for p in found]
-        same = [
-            s for s in self._examiner.roles.judge.same(list(zip(questions, here, there, strict=True))) if s is not None
-        ]
-        return Rate(len(refused), len(failures)), Rate(sum(same), len(same), len(asked) - len(same))
+    def _blind(self, refused: Sequence[Posed]) -> set[str]:
+        """Of what the target refuses to answer, that to which no reference gives another answer on other pictures."""
+        pairs = [(p, other) for p in refused for other in self._elsewhere(p)]
+        if not pairs:
+            return set()
+        _, told = self._consulted([other for _, other in pairs])
+        said = [(p, text) for (p, _), c in zip(pairs, told, strict=True) for text in c.said if not abstains(text)]
+        same = self._examiner.roles.judge.same([(p.probe.probe.question, p.probe.told.consensus, t) for p, t in said])
+        looked = {p.id for (p, _), alike in zip(said, same, strict=True) if not alike}
+        return {p.id for p, _ in pairs} - looked
 
-    def _elsewhere(self, posed: Posed) -> Probe | None:
-        """The question of a probe on another picture, of those that one of its things shares most words with."""
+    def _elsewhere(self, posed: Posed) -> list[Probe]:
+        """The question of a probe on the other pictures of which one thing shares most words with it."""
         question = posed.probe.probe.question
         named = {stem(w) for w in words_of(question)} & self._names.keys()
-        ids = [i for i in self._split.confirmation if i not in (posed.picture, posed.probe.probe.proposal.source_id)]
-        if not ids:
-            return None
+        part = self._split.confirmation if posed.probe.fresh else self._split.discovery
+        ids = [i for i in part if i not in (posed.picture, posed.probe.probe.proposal.source_id)]
         random.Random(seed_for(self._config.seed, "elsewhere", posed.id)).shuffle(ids)
         told = zip(ids, self._describer.describe(ids), strict=True)
         shared = {i: max((len(named & set(c)) for c in clauses_of(d or "")), default=0) for i, d in told}
-        source = max(ids, key=lambda i: shared[i])
-        image = self._split.pictures[source]
-        proposal = Proposal(source_id=source, action="question", question=question)
-        return Probe(id=probe_id(image, question), proposal=proposal, image=image)
+        found = []
+        for source in sorted(ids, key=lambda i: -shared[i])[:_ELSEWHERE]:
+            image = self._split.pictures[source]
+            proposal = Proposal(source_id=source, action="question", question=question)
+            found.append(Probe(id=probe_id(image, question), proposal=proposal, image=image))
+        return found
 
     # --- ways to a probe of a kind
 
@@ -431,11 +429,8 @@ class PoolProber:
             return []
         self._seen |= {p.id for p in new}
         self._posed += len(new)
-        pictures = [self._pictures.get(p.id) or self._run.save_picture(p.image) for p in new]
+        pictures, consulted = self._consulted(new)
         described = self._describer.describe(pictures)
-        consulted = self._examiner.consult(new)
-        self._run.append("probes", [probe_row(p, i) for p, i in zip(new, pictures, strict=True)])
-        self._run.append("answers", [row for c in consulted for row in c.answers])
         found = []
         for probe, picture, description, told in zip(new, pictures, described, consulted, strict=True):
             if told.void:
@@ -448,6 +443,14 @@ class PoolProber:
             found.append(Posed(id=probe.id, picture=picture, views=views, probe=carried))
         self._open |= {p.id: p for p in found}
         return found
+
+    def _consulted(self, probes: Sequence[Probe]) -> tuple[list[str], list[Consulted]]:
+        """The ids of the probes' pictures, and what the references say; all of it is in the tables."""
+        pictures = [self._pictures.get(p.id) or self._run.save_picture(p.image) for p in probes]
+        consulted = self._examiner.consult(probes)
+        self._run.append("probes", [probe_row(p, i) for p, i in zip(probes, pictures, strict=True)])
+        self._run.append("answers", [row for c in consulted for row in c.answers])
+        return pictures, consulted
 
     # --- words
 

@@ -16,15 +16,17 @@ from typing import Literal
 from auditdm.config import AuditConfig
 from auditdm.errors import AuditError
 from auditdm.method.trainset import Decided, Lesson, audited_lessons, control_lessons
-from auditdm.runs.auditing import Stages, perform, propose_more, quiet
+from auditdm.runs.auditing import perform
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.beside import fine_tuned_beside
+from auditdm.runs.discovery import propose_more
 from auditdm.runs.examining import Examiner
 from auditdm.runs.fine_tuning import fine_tune
 from auditdm.runs.gathering import gather, is_gathered
 from auditdm.runs.pictures import split_pool
 from auditdm.runs.practice import practise
 from auditdm.runs.roles import Roles, fill_roles
+from auditdm.runs.stages import Stages, quiet
 from auditdm.store import Run
 from auditdm.types import content_id
 

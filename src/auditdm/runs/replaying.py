@@ -18,10 +18,10 @@ from auditdm.backends.specs import load_judge, resolved
 from auditdm.config import AuditConfig, ModelSpec, parse_config
 from auditdm.environment import environment
 from auditdm.errors import StoreError
-from auditdm.runs.auditing import quiet
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.replay_matrix import Asked, Material, Posed, material_of, matrix
 from auditdm.runs.roles import model_from
+from auditdm.runs.stages import quiet
 from auditdm.runs.usage import Spending
 from auditdm.store import Run
 from auditdm.types import Judge, Model, content_id

@@ -70,15 +70,10 @@ class Prober(Protocol):
         ...
 
     def ask(self, posed: Sequence[Posed], *, again: bool = False) -> list[bool | None]:
-        """Whether the target fails on each, in other words if `again`; None: not measured. Costs one target call each."""
-        ...
+        """Whether the target fails on each, in other words if `again`; None: not measured. Costs one target call each.
 
-    def doubt(self, failures: Sequence[Posed]) -> tuple[Rate, Rate]:
-        """Whether the references looked, where the target says that a question cannot be answered; no call of the target.
-
-        Returns:
-            Of these failures, those that are such refusals; and of the questions refused, put to another picture that
-            shows what they name, those to which the references give the same answer there. Void: no answer there.
+        Not measured is also what the target alone refuses to answer while the references give their answer on other
+        pictures too: to a broken question all of them may give one default answer.
         """
         ...
 
@@ -286,12 +281,10 @@ class _Seeker:
         others = [p for p in self.prober.pose_beside(inside) if p.views is not None and not self._explained(p, name)]
         base = self._answers(others[: self.effort.beside_confirm])
         again = self._answers(failures[: self.effort.least // 2], again=True)
-        declined, blind = self.prober.doubt(failures)
         self.evidence.append(
             Evidence(
                 predicate=name, inside=_rate(said), base=_rate(base), splits=Rate(len(posed) - len(inside), len(posed)),
                 base_splits=Rate(self.split, self.posed), again=_rate(again), usual=self.unexplained(name),
-                declined=declined, blind=blind,
             )
         )  # fmt: skip
 

@@ -57,6 +57,26 @@ class Spending:
         return told
 
 
+def add_usage(run: Run, other: Run) -> None:
+    """Add what another run asked endpoints for to RUN/usage.json; nothing is written where it asked none.
+
+    Raises:
+        StoreError: One of the files is damaged, or the disk refused.
+    """
+    told = _read(run)
+    for role, theirs in _read(other).items():
+        ours = told.get(role)
+        if ours is None:
+            told[role] = theirs
+            continue
+        for key in COUNTS:
+            ours[key] += theirs[key]
+        unknown = None in (ours["price_usd"], theirs["price_usd"])
+        ours["price_usd"] = None if unknown else round(ours["price_usd"] + theirs["price_usd"], 6)
+    if told:
+        run.write_json("usage.json", told)
+
+
 def _read(run: Run) -> dict[str, dict[str, Any]]:
     path = run.path / "usage.json"
     try:

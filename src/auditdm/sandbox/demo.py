@@ -12,13 +12,14 @@ import yaml
 from auditdm.backends.specs import load_model
 from auditdm.config import AuditConfig, parse_config
 from auditdm.environment import environment
-from auditdm.runs.auditing import Stages, perform, quiet
+from auditdm.runs.auditing import perform
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.evaluation import evaluate
 from auditdm.runs.ledger_keeping import ledger_figures
 from auditdm.runs.rectification import repair
 from auditdm.runs.reporting import report
 from auditdm.runs.roles import fill_roles
+from auditdm.runs.stages import Stages, quiet
 from auditdm.sandbox.gaps import Gap
 from auditdm.sandbox.suites import suite
 from auditdm.sandbox.truth import confirmed_types, figures, tell_truth

@@ -36,11 +36,13 @@ from auditdm.errors import AuditError
 from auditdm.method.archive import Cell, cell_of
 from auditdm.method.auditor import prompt_for
 from auditdm.method.probe import draw
-from auditdm.runs.auditing import Stages, loaded_auditor, perform, promising_pictures
+from auditdm.runs.auditing import perform
 from auditdm.runs.auditor_training import Tell, one_request
+from auditdm.runs.discovery import loaded_auditor, promising_pictures
 from auditdm.runs.examining import Examined, Examiner, Request, read_reply, record
 from auditdm.runs.pictures import Split, split_pool
 from auditdm.runs.roles import fill_roles
+from auditdm.runs.stages import Stages
 from auditdm.sandbox.auditor_lessons import teach_auditor
 from auditdm.sandbox.demo import demo_config
 from auditdm.sandbox.language import ALL_SKILLS, random_question

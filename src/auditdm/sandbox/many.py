@@ -17,11 +17,12 @@ import yaml
 
 from auditdm.config import AuditConfig, parse_config
 from auditdm.environment import environment
-from auditdm.runs.auditing import perform, quiet
+from auditdm.runs.auditing import perform
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.ledger_keeping import ledger_figures
 from auditdm.runs.reporting import report
 from auditdm.runs.roles import fill_roles
+from auditdm.runs.stages import quiet
 from auditdm.sandbox.truth import confirmed_types, figures, tell_truth
 from auditdm.sandbox.zoo import ZOO
 from auditdm.store import Run

@@ -30,6 +30,7 @@ from auditdm.stats import Rate
 
 MATCH = 0.5  # Jaccard overlap on the sealed bank of a finding and the planted gap that it stands for
 EXACT = 0.8  # and from here on its predicate counts as the planted one
+WITHIN = 0.8  # share of a finding's probes in one planted gap from which on it tells of that gap, if only of a part
 _SEALED = 25_000  # proposals that no audit sees: what predicates are compared on
 Tell = Callable[[str, Mapping[str, Any]], None]
 
@@ -177,18 +178,20 @@ def _matched(
         for g, (gap, h) in enumerate(zip(spec.gaps, held, strict=True))
     )  # fmt: skip
     of_report = {r: g for g, r in pairs.items()}
-    reports = tuple(
-        _report(e, spec.gaps[of_report[r]] if r in of_report else None, float(risk[s].mean()) if s.any() else None)
-        for r, (e, s) in enumerate(zip(found.confirmed, said, strict=True))
-    )
-    return planted, reports
+    reports = []
+    for r, (e, s) in enumerate(zip(found.confirmed, said, strict=True)):
+        gap, size = spec.gaps[of_report[r]] if r in of_report else None, int(s.sum())
+        truly = float(risk[s].mean()) if size else None
+        within = any(int((h & s).sum()) >= WITHIN * size for h in held) and size > 0
+        reports.append(_report(e, gap, truly, within))
+    return planted, tuple(reports)
 
 
-def _report(e: Entry, gap: PlantedGap | None, truly: float | None) -> dict[str, Any]:
+def _report(e: Entry, gap: PlantedGap | None, truly: float | None, within: bool) -> dict[str, Any]:
     interval = e.evidence.inside.interval
     return {
         "predicate": e.predicate.words(), "rate": e.evidence.inside.as_dict(), "q": e.q, "gap": gap.name if gap else None,
-        "shared": bool(gap and gap.shared_with), "true_rate": truly,
+        "shared": bool(gap and gap.shared_with), "true_rate": truly, "within_a_gap": within,
         "covered": None if truly is None or interval is None else interval[0] <= truly <= interval[1],
     }  # fmt: skip
 
@@ -229,6 +232,7 @@ def scores(file: GapFile, audits: Sequence[Audited]) -> dict[str, Any]:
         "gap_recall": _share(p["found_as"] is not None for p in own),
         "gap_recall_by": _by_kind(own),
         "gap_fdr": _share(r["gap"] is None for r in reports),
+        "outside_every_gap": _share(r["gap"] is None and not r["within_a_gap"] for r in reports),
         "clean_twin_reports": {"reports": sum(len(a.reports) for a in clean), "audits": len(clean)},
         "distractor_reports": {"reports": sum(len(a.reports) for a in odd), "audits": len(odd)},
         "shared_reported_as_own": _share(p["found_as"] is not None for p in shared),

@@ -30,12 +30,11 @@ from auditdm.sandbox.language import (
     unclear_question,
 )
 from auditdm.sandbox.world import CELLS, Scene, random_thing, scene_of
-from auditdm.stats import Rate
 from auditdm.types import content_id, seed_for
 
 ILL_POSED = 0.06  # of its proposals
 DRAWN = 0.3  # of its pictures
-_DOUBTED = 40  # refused questions that are put to another picture
+_LOOKED_AT, _ELSEWHERE = 60, 6  # pictures of which so many are shown with a question that the target alone refuses
 _TRIES = 60  # per probe that is wanted of a rare kind
 
 
@@ -285,7 +284,8 @@ class StandIn:
             if same is False and not again:
                 kept = [r.reply(item.scene, item.question, item.truth, item.changed, 1) for r in self.references]
                 self.reference_calls += len(kept)
-                if any(k != consensus and not self._same(item.question, k, consensus) for k in kept):
+                changed = any(k != consensus and not self._same(item.question, k, consensus) for k in kept)
+                if changed or (said == CANNOT_SAY and self._is_blind(item)):
                     same = None
                 else:
                     self.rewarded.append(item)
@@ -294,22 +294,17 @@ class StandIn:
                 self._taken[item.bank].add(item.number)
         return found
 
-    def doubt(self, failures: Sequence[Posed]) -> tuple[Rate, Rate]:
-        """Puts the questions that the target refuses to other pictures of the fresh bank."""
-        refused = [p.probe for p in failures if self._said(p.probe) == CANNOT_SAY]
-        same = []
-        for item in refused[:_DOUBTED]:
-            scene = self._rng.choice(self.fresh.items).scene
-            there = self._judged(item_of(scene, item.question, False))
-            said = None if there is None or there.views is None else there.probe.consensus
-            same.append(
-                None if said is None else said == item.consensus or self._same(item.question, said, item.consensus)
-            )
-        told = [s for s in same if s is not None]
-        return Rate(len(refused), len(failures)), Rate(sum(told), len(told), len(same) - len(told))
-
-    def _said(self, item: _Asked) -> str:
-        return self.target.reply(item.scene, item.question, item.truth, item.changed)
+    def _is_blind(self, item: _Asked) -> bool:
+        """Whether the references answer what the target refuses in the same way on other pictures that show what it names."""
+        words = set(item.question.split())
+        looked_at = self._rng.sample(self.fresh.items, min(_LOOKED_AT, len(self.fresh.items)))
+        for other in sorted(looked_at, key=lambda i: -len(words & set(caption(i.scene).split())))[:_ELSEWHERE]:
+            truth = answer(other.scene, item.question)
+            said = {r.reply(other.scene, item.question, truth) for r in self.references} - {CANNOT_SAY}
+            self.reference_calls += len(self.references)
+            if any(s != item.consensus and not self._same(item.question, s, item.consensus) for s in said):
+                return False
+        return True
 
     def _posed(self, bank: Bank, number: int) -> Posed | None:
         return self._judged(bank.items[number], number, id(bank))
