@@ -129,7 +129,10 @@ def test_the_scores_count_what_they_say():
                 planted("c", None, jaccard=0.3, prevalence=0.005, error=0.3),
                 planted("s", "name of s", jaccard=0.9, shared_with=1),
             ],
-            reports=[reported("a"), reported("b", covered=False), reported("s", shared=True), reported(None, covered=None, within=True)],
+            reports=[
+                reported("a"), reported("b", covered=False), reported("s", shared=True),
+                reported(None, covered=None, within=True),
+            ],
         ),
         audit("clean", reports=[reported(None)]), audit("noisy twin"),
         audit("verbose", reports=[reported(None)]), audit("flickering"), audit("canaries"),
