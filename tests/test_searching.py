@@ -7,7 +7,7 @@ import pytest
 from auditdm.method.coverage import Smallest
 from auditdm.method.predicate import Predicate
 from auditdm.runs.searching import Effort, search
-from planted import PlantedProber, about, asks, overlap
+from planted import PlantedProber, about, asks, is_, overlap
 
 RED, SMALL = Predicate.of(asks(0), about("red")), Predicate.of(asks(2), about("small"))
 EFFORT = Effort(
@@ -47,6 +47,15 @@ def test_what_the_references_disagree_on_is_no_finding_of_the_target():
     found = search(PlantedProber([(RED, 0.7)], split=RED), EFFORT)
     assert not [e for e in found.confirmed if overlap(e.predicate, RED) > 0.1], states(found)
     assert "consensus unreliable" in {e.state for e in found.entries}
+
+
+def test_where_the_references_disagree_on_one_way_of_asking_the_other_is_a_finding():
+    both = Predicate.of(is_(*(a for n in (0, 1) for a in asks(n).any_of)), about("red"))
+    found = search(PlantedProber([(both, 0.9)], split=Predicate.of(asks(1), about("red"))), EFFORT)
+    assert best(RED, found) >= 0.8, states(found)
+    unsure = {e.predicate for e in found.entries if e.state == "consensus unreliable"}
+    assert any(overlap(one, both) > 0.8 for one in unsure), states(found)
+    assert not [e for e in found.confirmed if overlap(e.predicate, Predicate.of(asks(1), about("red"))) > 0.1]
 
 
 def test_what_does_not_fail_again_in_other_words_is_noise():

@@ -5,8 +5,9 @@ Each cycle:
        of its proposals that ask what was least asked so far.
     2. The failures that no tested mode explains are named: predicates that separate them from what passes.
     3. Each name is tried: probes inside it, and just outside each of its conditions, until the name stays the same.
-    4. What stays is confirmed on fresh pictures (auditdm.method.confirmation). Tested modes, confirmed or not, are not
-       asked again: the budget goes elsewhere.
+    4. What stays is confirmed on fresh pictures (auditdm.method.confirmation); where the references disagree inside it,
+       its ways of asking are put to the test one by one. Tested modes, confirmed or not, are not asked again: the budget
+       goes elsewhere.
 
 The references answer before the target is asked, so probes are chosen by what they agree on at no cost to the target.
 
@@ -32,6 +33,10 @@ from auditdm.stats import Rate
 
 _DONE = ("confirmed", "consensus unreliable", "noise")  # not looked into again
 _TOLD = 0.4  # of a name's failures that better names hold of: then it is no finding of its own
+_PARTS, _LEAST_OF_PART = (
+    4,
+    5,
+)  # ways of asking that an unreliable mode is taken apart into, and failures of each at least
 _SAME = 0.9  # overlap of two names, on what was measured, that makes them one
 Tell = Callable[[str, Mapping[str, Any]], None]
 
@@ -161,8 +166,7 @@ def search(
         for name in seeker.look_closer():
             if seeker.left < seeker.cost:
                 break
-            seeker.confirm(name)
-            fresh.append(name)
+            fresh += seeker.confirm_or_part(name)
         quiet = 0 if fresh else quiet + 1
         entries = seeker.entries()
         confirmed = sum(e.state == "confirmed" for e in entries)
@@ -287,6 +291,34 @@ class _Seeker:
                 base_splits=Rate(self.split, self.posed), again=_rate(again), usual=self.unexplained(name),
             )
         )  # fmt: skip
+
+    def confirm_or_part(self, name: Predicate) -> list[Predicate]:
+        """Put a name to the test and, where the references disagree inside it, its ways of asking one by one.
+
+        Two weaknesses that are named as one share one verdict, though the references may know the answers to one of them.
+
+        Returns:
+            What was tested.
+        """
+        self.confirm(name)
+        tested = [name]
+        if self.entries()[-1].state == "consensus unreliable":
+            for part in self._parts(name):
+                if self.left >= self.cost and all(part != e.predicate for e in self.evidence):
+                    self.confirm(part)
+                    tested.append(part)
+        return tested
+
+    def _parts(self, name: Predicate) -> list[Predicate]:
+        """A name for each of its ways of asking that fail; none where it has one way of asking."""
+        failing: Counter[str] = Counter()
+        for n in np.flatnonzero(self._where(name) & np.asarray(self.failed)):
+            failing.update(a for a in self.held[n][0] if a.startswith("asks "))
+        often = [form for form, fails in failing.most_common(_PARTS) if fails >= _LEAST_OF_PART]
+        if len(often) < 2:
+            return []
+        rest = [x for x in name.literals if x.negated or not all(a.startswith("asks ") for a in x.any_of)]
+        return [Predicate.of(*rest, Literal((form,))) for form in often]
 
     def _closer(self, open_N: Array | None) -> list[Predicate]:
         """Ask inside and just outside each name, until the names stay."""
