@@ -140,6 +140,14 @@ def test_the_control_has_as_many_rows_from_what_nobody_audited(audited, tmp_path
 # --- what cannot be
 
 
+def test_a_run_of_an_older_version_is_repaired(audited, tmp_path):
+    path = audited(tmp_path / "run", configured())
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    del config["training"]["fair"]  # as if the key had come later
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert rectify(path, control=False)["audited"].is_dir()
+
+
 def test_a_run_without_failures_is_said_in_words(tmp_path):
     config = parse_config(configured("acting_models:other"))  # says what the reference says
     audit(config, tmp_path)

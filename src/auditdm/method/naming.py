@@ -220,6 +220,7 @@ class _Basis:
             left = left & ~held[n]
         self._levels = np.stack([*(region for _, region in self.regions), left])
         self._rates = np.clip([_rate(table, level) for level in self._levels], 1e-4, 1 - 1e-4)
+        self._logs = np.stack([np.log(self._rates), np.log1p(-self._rates)])
         self.loss = float(self.sums(open_)[2])
         self._tops: dict[frozenset[Condition], list[Condition]] = {}  # climbs that start apart come to the same places
         self._worths: dict[frozenset[Condition], float] = {}
@@ -251,14 +252,20 @@ class _Basis:
 
     def sums(self, probes: Bits) -> Array:
         """(4, ...): what `gain` needs, of the open probes among each set (..., W)."""
+        found = np.zeros((4, *probes.shape[:-1]))
+        if probes.ndim == 1:
+            fails, passes = self.table.count(probes & self._levels)
+            found[:] = fails.sum(), (fails + passes).sum(), self._logs[0] @ fails + self._logs[1] @ passes, 0.0
+            found[3] = self._rates @ (fails + passes)
+            return found
         everywhere = np.bitwise_or.reduce(probes.reshape(-1, probes.shape[-1]), axis=0)
-        met = [n for n, level in enumerate(self._levels) if (level & everywhere).any()]
-        counts = np.zeros((1, 2, *probes.shape[:-1]), np.int64)
-        if met:
-            counts = np.array([self.table.count(probes & self._levels[n]) for n in met])
-        rates, fails, passes = self._rates[met or [0]], counts[:, 0], counts[:, 1]
-        loss = np.tensordot(np.log(rates), fails, 1) + np.tensordot(np.log1p(-rates), passes, 1)
-        found: Array = np.stack([fails.sum(0), (fails + passes).sum(0), loss, np.tensordot(rates, fails + passes, 1)])
+        for n, level in enumerate(self._levels):
+            if (level & everywhere).any():
+                fails, passes = self.table.count(probes & level)
+                found[0] += fails
+                found[1] += fails + passes
+                found[2] += self._logs[0, n] * fails + self._logs[1, n] * passes
+                found[3] += self._rates[n] * (fails + passes)
         return found
 
     def cost(self, draft: Draft) -> float:

@@ -116,7 +116,10 @@ class Table:
         """(2, ...): failing and passing probes of each set (..., W)."""
         ones = np.bitwise_count(probes)
         border = self._border
-        return np.stack([ones[..., :border].sum(-1, dtype=np.int64), ones[..., border:].sum(-1, dtype=np.int64)])
+        counted = np.empty((2, *probes.shape[:-1]), np.int64)
+        np.add.reduce(ones[..., :border], axis=-1, dtype=np.int64, out=counted[0, ...])
+        np.add.reduce(ones[..., border:], axis=-1, dtype=np.int64, out=counted[1, ...])
+        return counted
 
     def of_each(self, views_VW: Bits, of: Array | slice, negated: bool) -> Bits:
         """(F, W): for each attribute the probes with a view in the set that has it, or that has it not if negated.
@@ -124,7 +127,10 @@ class Table:
         Cost: 0.5 ms for 400 attributes and 20,000 probes.
         """
         held = self._bits_FVW[of]
-        found: Bits = np.bitwise_or.reduce(views_VW & (~held if negated else held), axis=1)
+        found = np.zeros((len(held), self._words), np.uint64)
+        for n in np.flatnonzero(views_VW.any(1)):
+            met = held[:, n] & views_VW[n]
+            found |= met ^ views_VW[n] if negated else met
         return found
 
     def where(self, predicate: Predicate) -> Bits:

@@ -58,8 +58,9 @@ def rectify(path: str | Path, *, control: bool = True, tell: Tell = quiet) -> di
     from auditdm.config import parse_config
     from auditdm.environment import environment
 
-    config = parse_config(Run.read(path).config, str(Path(path) / "config.yaml"))
-    with Run.open(path, config.model_dump(mode="json"), environment()) as run:
+    told = Run.read(path).config
+    config = parse_config(told, str(Path(path) / "config.yaml"))
+    with Run.open(path, told, environment()) as run:  # as it stands there: an older version knew fewer keys
         roles = fill_roles(config)
         if not run.finished:
             perform(run, config, roles, tell)
