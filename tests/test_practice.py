@@ -1,15 +1,17 @@
 """The practice of a repair: rules on words stand in for the models, so that every probe can be foretold."""
 
+import shutil
 from collections import Counter
 
 import pytest
+import yaml
 
 from acting_models import digit
 from auditdm.config import parse_config
 from auditdm.errors import ConfigError
 from auditdm.runs.auditing import audit
 from auditdm.runs.examining import Examiner
-from auditdm.runs.practice import MOST_ASKED, practise
+from auditdm.runs.practice import MOST_ASKED, OFTEN, practise
 from auditdm.runs.rectification import AUDITED, decided_probes
 from auditdm.runs.roles import fill_roles
 from auditdm.store import Run
@@ -73,6 +75,22 @@ def test_a_mode_asks_its_own_questions_of_training_pictures_until_it_has_enough(
     for mode in modes:
         (question,) = {asked[i] for i in mode["probe_ids"]}
         assert asked_by_mode[question] == 16 >= config.rectify.per_mode
+
+
+def test_a_mode_of_slips_is_not_practised(done, tmp_path):
+    _, config = done(per_mode=0)
+    with Run.open(tmp_path / "run", config.model_dump(mode="json"), {}) as run:
+        [mode, *others] = run.rows("failure_modes")
+        shutil.rmtree(run.path / "tables" / "failure_modes")
+    rarely = {**mode, "measured": 1 + int(len(mode["probe_ids"]) / OFTEN)}
+    more = config.model_copy(update={"rectify": config.rectify.model_copy(update={"per_mode": 8})})
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(more.model_dump(mode="json")))
+    with Run.open(tmp_path / "run", more.model_dump(mode="json"), {}) as run:
+        run.append("failure_modes", [rarely, *others])
+    practised(tmp_path / "run", more)
+    asked = {p["id"]: p["question"] for p in run.rows("probes")}
+    questions = {p["question"] for p in practice_of(run, "modes")}
+    assert questions == {asked[i] for m in others for i in m["probe_ids"]}
 
 
 def test_a_mode_that_gets_none_is_left_after_a_while(done):

@@ -19,12 +19,15 @@ from auditdm.runs.examining import Examiner, Request, record
 from auditdm.runs.pictures import keep, split_pool
 from auditdm.store import Run
 
+OFTEN = 0.2  # of what was measured of a mode has to fail: less is a slip here and there
 MOST_ASKED = 8  # fresh probes of a mode for each failure wanted: then it is left as it is
 _IN_TURN, _BATCH = 16, 256  # fresh probes of a mode at a time; the pool's own questions at a time
 
 
 def practise(run: Run, config: AuditConfig, examiner: Examiner, tell: Tell) -> None:
     """Put the modes' questions to fresh pictures until each has `rectify.per_mode` failures, then the pool's own questions.
+
+    A mode of which the target fails less than `OFTEN` is left as it is: its failures are lessons, and no more are looked for.
 
     What was asked in an earlier session is known to the examiner, so that the same probes follow.
 
@@ -64,7 +67,7 @@ def _ask_of_modes(
     tell: Tell,
 ) -> None:
     asked = {p["id"]: p["question"] for p in run.rows("probes")}
-    modes = run.rows("failure_modes")
+    modes = [m for m in run.rows("failure_modes") if len(m["probe_ids"]) >= OFTEN * m["measured"]]
     pairs = [practice([asked[i] for i in m["probe_ids"]], own, seed=config.seed) for m in modes]
     missing = [config.rectify.per_mode] * len(modes)  # what the audit found of a mode is many times much the same
     probes = 0
