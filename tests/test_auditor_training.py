@@ -1,16 +1,11 @@
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from acting_models import AGAIN, digit
-from auditdm.backends.specs import load_pool
+from acting_audit import BATCH, GROUP, STEPS, command, configured, pictures_in, stop, tables, weights_in
+from acting_models import digit
 from auditdm.config import parse_config
 from auditdm.errors import AuditError, ConfigError, ModelError
 from auditdm.method.auditor import prompt_for
@@ -21,32 +16,11 @@ from auditdm.runs.discovery import auditor_of, promising_pictures
 from auditdm.runs.pictures import split_pool
 from auditdm.runs.roles import fill_roles
 from auditdm.runs.trainer_options import last_checkpoint
-from auditdm.store import TABLES, Run
+from auditdm.store import Run
 
 pytestmark = pytest.mark.tiny
 
-STEPS, BATCH, GROUP = 4, 16, 4
 LORA = {"r": 4, "lora_alpha": 8}
-
-
-def configured(images="sandbox/5", **training):
-    return {
-        "seed": 3,
-        "images": {"path": str(images), "limit": 24},
-        "auditor": "sandbox/auditor",
-        "target": "acting_models:target",
-        "references": ["acting_models:reference", "acting_models:other"],
-        "generator": "sandbox",
-        "editor": "sandbox",
-        "prompts": "auditdm.sandbox:prompts.yaml",
-        "wordings": ["{question}", AGAIN + "{question}"],
-        "training": {
-            "steps": STEPS, "batch": BATCH, "group": GROUP, "checkpoint_every": 2, "grpo": {"learning_rate": 3e-4},
-            **training,
-        },
-        "discovery": {"probes": 48, "batch": 16},
-        "confirmation": {"budget": 0},
-    }  # fmt: skip
 
 
 class Watched:
@@ -70,21 +44,6 @@ class Watched:
         patch.setattr(GRPOTrainer, "_generate_and_score_completions", noted)
 
 
-def tables(path):
-    """Every row of every table, by id; how long a step took is of the clock."""
-    run = Run.read(path)
-    return {
-        table: sorted(({**row, "seconds": None} for row in run.rows(table)), key=lambda row: row["id"])
-        for table in TABLES
-    }
-
-
-def weights_in(folder):
-    from safetensors.torch import load_file
-
-    return load_file(Path(folder) / "model.safetensors")
-
-
 def zoo(name):
     from auditdm.sandbox.zoo import model_folder
 
@@ -93,14 +52,7 @@ def zoo(name):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """A folder of pictures with questions, some written as data sets for vision-language models write them."""
-    folder = tmp_path_factory.mktemp("pictures")
-    lines = []
-    for n, source in enumerate(load_pool("sandbox/5", 24)):
-        source.image.save(folder / f"{n:02d}.png")
-        lines.append(json.dumps({"image": f"{n:02d}.png", "question": ("<image> " if n % 2 else "") + source.question}))
-    (folder / "questions.jsonl").write_text("\n".join(lines))
-    return folder
+    return pictures_in(tmp_path_factory.mktemp("pool") / "pictures")
 
 
 @pytest.fixture(scope="module")
@@ -235,32 +187,6 @@ def test_training_changes_the_weights_and_leaves_the_zoo_alone(whole):
 # --- stopped and resumed
 
 
-def command(config, folder, **variables):
-    source = Path(__file__).parents[1] / "src"
-    return subprocess.Popen(
-        [sys.executable, "-m", "auditdm.cli", "audit", str(config), "--run", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{Path(__file__).parent}", **variables},
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # a shell in the background ignores it, and so would we
-    )
-
-
-def stop(process, when, how, after_s=0.0):
-    """Send a signal as soon as the folder shows that it is time, or a little later."""
-    for _ in range(6000):
-        if when() or process.poll() is not None:
-            break
-        time.sleep(0.02)
-    time.sleep(after_s)
-    assert process.poll() is None, process.communicate()
-    process.send_signal(how)
-    return process.communicate(timeout=60)
-
-
 def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_tables(whole, pictures, tmp_path):
     config, folder = tmp_path / "audit.yaml", tmp_path / "a run"
     config.write_text(yaml.safe_dump(configured(pictures)))
@@ -288,37 +214,6 @@ def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_tables(whole, p
     assert (folder / "DONE").read_text() == (whole[0] / "DONE").read_text()
     ours, theirs = weights_in(folder / "models/auditor-trained"), weights_in(whole[0] / "models/auditor-trained")
     assert all((ours[key] == theirs[key]).all() for key in theirs)
-
-
-def test_an_arm_in_a_second_process_ends_with_the_tables_of_one_after_the_other(pictures, tmp_path):
-    def compared(side_by_side):
-        return {**configured(pictures, side_by_side=side_by_side), "compare": ["prompt_only", "paper_reward"]}
-
-    audit(parse_config(compared(False)), tmp_path / "after")
-    folder, config = tmp_path / "beside", tmp_path / "audit.yaml"
-    config.write_text(yaml.safe_dump(compared(True)))
-    saved = folder / "arms/paper_reward/trainer/auditor-paper_reward/checkpoint-2/trainer_state.json"
-    stop(command(config, folder, ACTING_PAUSE_S="0.1"), saved.exists, signal.SIGKILL)  # the second process ends too
-    process = command(config, folder)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 0, told
-    assert "waiting for paper_reward: " in told
-    assert tables(folder) == tables(tmp_path / "after")
-    assert not (folder / "arms" / "paper_reward").exists()
-    stages = json.loads((folder / "stages.json").read_text())
-    assert {"training paper_reward", "discovery paper_reward", "waiting for paper_reward"} <= set(stages)
-    of = "models/auditor-paper_reward"
-    ours, theirs = weights_in(folder / of), weights_in(tmp_path / "after" / of)
-    assert all((ours[key] - theirs[key]).abs().max() < 1e-5 for key in theirs)  # another number of threads
-
-
-def test_what_a_failing_second_process_said_is_in_the_message(pictures, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))  # so that it cannot import acting_models
-    config = {**configured(pictures, side_by_side=True), "compare": ["paper_reward"]}
-    with pytest.raises(AuditError, match=r"the arm 'paper_reward' failed \(.*acting_models") as problem:
-        audit(parse_config(config), tmp_path)
-    assert "auditor-paper_reward.log" in str(problem.value)
-    assert Run.read(tmp_path).rows("training_log")  # what the first process did is kept
 
 
 class Stopped(Exception):
