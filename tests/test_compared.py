@@ -23,12 +23,13 @@ def pictures(tmp_path_factory):
 
 def test_an_arm_in_a_second_process_ends_with_the_tables_of_one_after_the_other(pictures, tmp_path):
     def compared(side_by_side):
-        return {**configured(pictures, side_by_side=side_by_side), "compare": ["prompt_only", "paper_reward"]}
+        short = configured(pictures, side_by_side=side_by_side, steps=2, checkpoint_every=1)
+        return {**short, "compare": ["paper_reward"], "discovery": {"probes": 16, "batch": 16}}
 
     audit(parse_config(compared(False)), tmp_path / "after")
     folder, config = tmp_path / "beside", tmp_path / "audit.yaml"
     config.write_text(yaml.safe_dump(compared(True)))
-    saved = folder / "arms/paper_reward/trainer/auditor-paper_reward/checkpoint-2/trainer_state.json"
+    saved = folder / "arms/paper_reward/trainer/auditor-paper_reward/checkpoint-1/trainer_state.json"
     stop(command(config, folder, ACTING_PAUSE_S="0.1"), saved.exists, signal.SIGKILL)  # the second process ends too
     process = command(config, folder)
     _, told = process.communicate(timeout=120)
