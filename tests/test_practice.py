@@ -74,7 +74,7 @@ def test_a_mode_asks_its_own_questions_of_training_pictures_until_it_has_enough(
     asked_by_mode = Counter(p["question"] for p in again)
     for mode in modes:
         (question,) = {asked[i] for i in mode["probe_ids"]}
-        assert asked_by_mode[question] == 16 >= config.rectify.per_mode
+        assert asked_by_mode[question] == 32 >= config.rectify.per_mode
 
 
 def test_a_mode_of_slips_is_not_practised(done, tmp_path):

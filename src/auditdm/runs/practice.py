@@ -21,7 +21,7 @@ from auditdm.store import Run
 
 OFTEN = 0.2  # of what was measured of a mode has to fail: less is a slip here and there
 MOST_ASKED = 8  # fresh probes of a mode for each failure wanted: then it is left as it is
-_IN_TURN, _BATCH = 16, 256  # fresh probes of a mode at a time; the pool's own questions at a time
+_IN_TURN, _BATCH = 32, 256  # fresh probes of a mode at a time; the pool's own questions at a time
 
 
 def practise(run: Run, config: AuditConfig, examiner: Examiner, tell: Tell) -> None:
