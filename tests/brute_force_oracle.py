@@ -240,14 +240,13 @@ def do(words):
 
 def what(words):
     word = words.next(["colour", "shape", "size", "pattern", "time", "is"])
+    if word in ("colour", "shape", "size", "pattern"):
+        words.next(["is", "has"])
     if word == "colour":
-        words.expect("is")
         return "colour", [words.the()], lambda rows, a: a["colour"]
     if word == "shape":
-        words.expect("is")
         return "shape", [words.the(["one"])], lambda rows, a: a["noun"]
     if word in ("size", "pattern"):
-        words.expect("is" if word == "size" else "has")
         return word, [words.the(ANY_SHAPE)], lambda rows, a: a[word]
     if word == "time":
         words.expect("is it on")

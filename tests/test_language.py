@@ -281,3 +281,24 @@ def test_plurals(noun, plural):
 def test_garbling_uses_only_the_words_that_it_was_given(rng):
     question, other = "what colour is the star ?", "how many circles are there ?"
     assert set(garbled(rng, question, other).split()) <= {*question.split(), *other.split()}
+
+
+def test_the_four_looks_are_asked_for_with_either_verb():
+    rng = random.Random(5)
+    asked = 0
+    for _ in range(200):
+        scene = random_scene(rng)
+        for skill, verb, other in (
+            ("colour", "is", "has"),
+            ("shape", "is", "has"),
+            ("size", "is", "has"),
+            ("pattern", "has", "is"),
+        ):
+            question = random_question(rng, scene, skill)
+            if question is not None:
+                asked += 1
+                said = question.replace(f"what {skill} {verb} ", f"what {skill} {other} ")
+                assert said != question
+                assert answer(scene, said) == answer(scene, question)
+    assert asked > 400
+    assert answer(scene, "which row has the star in ?").skill is None

@@ -3,6 +3,7 @@
 A question is words divided by blanks. `answer` reads it against a scene and says the truth, or why there is none:
 the words are no question of this language, or a referent is not unique. A missing referent is no fault: the right reply
 is "none", and asking so is a skill of its own (false premise). To an invalid question the right reply is "cannot say".
+"what size has the star ?" is read like "what size is the star ?", as people and models read it: so with all four looks.
 """
 
 from __future__ import annotations
@@ -298,6 +299,8 @@ def _pattern(skill: str) -> re.Pattern[str]:
 
     words = SKILLS[skill][0]
     literal = [re.escape(part) for part in _SLOT.sub("\0", words).split("\0")]
+    if skill in _ATTRIBUTES or skill == "shape":
+        literal[0] = re.sub("(is|has)", "(?:is|has)", literal[0])
     slots = [slot(m) for m in _SLOT.finditer(words)]
     return re.compile("".join(a + b for a, b in zip(literal, [*slots, ""], strict=True)))
 
