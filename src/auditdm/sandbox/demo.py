@@ -50,7 +50,7 @@ def demo(path: str | Path = "runs/demo", *, config: AuditConfig | None = None, t
     Returns:
         What RUN/summary.json holds: the figures of docs/run-folder.md.
 
-    Cost: 12 to 14 minutes on 2 cores.
+    Cost: ten minutes on 2 cores, give or take one.
     """
     config, began = config or demo_config(), time.perf_counter()
     gaps = ZOO[config.target.model.removeprefix("sandbox/")].gaps
