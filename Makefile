@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 EXTRAS ?= local,diffusion,dev
-MARK   ?= not gpu and not net
+MARK   ?= not gpu and not net and not slow
 PYTEST ?=
 INSTALLED := .venv/.installed
 
@@ -15,8 +15,8 @@ help:  ## this list
 demo: $(INSTALLED)  ## audit and repair a tiny model, on a CPU, in minutes; ends with runs/demo/report/index.html
 	@.venv/bin/auditdm demo
 
-test: $(INSTALLED)  ## all tests but those that need a GPU or the network; says what it left out. One file: PYTEST=tests/test_store.py
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "$(MARK)" $(PYTEST)
+test: $(INSTALLED)  ## the tests, in minutes, but those that are slow or need a GPU or the network; says what it left out. One file: PYTEST=tests/test_store.py
+	@.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "$(MARK)" $(PYTEST)
 
 check: $(INSTALLED)  ## format, lint, types and layers
 	@.venv/bin/ruff format --check .

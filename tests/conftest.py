@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 
-_MARKS = ("gpu", "net", "tiny")
+_MARKS = ("gpu", "net", "slow", "tiny")
 _left_out: Counter[str] = Counter()
 
 

@@ -187,6 +187,7 @@ def test_training_changes_the_weights_and_leaves_the_zoo_alone(whole):
 # --- stopped and resumed
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_tables(whole, pictures, tmp_path):
     config, folder = tmp_path / "audit.yaml", tmp_path / "a run"
     config.write_text(yaml.safe_dump(configured(pictures)))

@@ -384,6 +384,7 @@ for verb in (["audit", words[0], "--run", words[1]], ["rectify", words[1], "--no
 
 
 @pytest.mark.tiny
+@pytest.mark.slow
 def test_the_model_libraries_are_silent(tmp_path):
     told = {
         "images": {"path": "sandbox/5", "limit": 16},

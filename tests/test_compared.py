@@ -21,6 +21,7 @@ def pictures(tmp_path_factory):
     return pictures_in(tmp_path_factory.mktemp("pool") / "pictures")
 
 
+@pytest.mark.slow
 def test_an_arm_in_a_second_process_ends_with_the_tables_of_one_after_the_other(pictures, tmp_path):
     def compared(side_by_side):
         short = configured(pictures, side_by_side=side_by_side, steps=2, checkpoint_every=1)

@@ -23,7 +23,13 @@ def test_the_demo_writes_figures_and_report_and_a_second_call_changes_nothing(tm
         "training": {**told["training"], "steps": 2, "batch": 32, "checkpoint_every": 2},
         "discovery": {"probes": 48, "batch": 48},
         "confirmation": {**told["confirmation"], "budget": 96},
-        "rectify": {**told["rectify"], "rows": 16, "options": {"per_device_train_batch_size": 16, "max_steps": 2}},
+        "rectify": {
+            **told["rectify"],
+            "images": {**told["rectify"]["images"], "limit": 120},
+            "per_mode": 2,
+            "rows": 16,
+            "options": {"per_device_train_batch_size": 16, "max_steps": 2},
+        },
     }
     config = demo_config(**small)
     summary = demo(tmp_path / "run", config=config)

@@ -138,6 +138,79 @@ def test_only_the_layers_of_the_family_learn_by_lora(tmp_path, folder_of, family
     assert all("language_model" in key and "_proj" in key for key in changed), changed
 
 
+# --- what it knew
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_where_nothing_was_known_the_loss_is_that_of_trl(tmp_path, folder_of, family, lora):
+    """Logits at the answers alone, of every architecture: a random model knows no answer, so there is nothing to keep."""
+    import torch
+
+    rows = [(fake_picture(f"{n}"), q, "purple") for n, q in enumerate(QUESTIONS)]
+    losses = []
+    with Run.open(tmp_path / "run", {}, {}) as run:
+        for keep in (1.0, 0.0):
+            config = configured(str(folder_of(family)), lora, per_device_train_batch_size=3)
+            config = config.model_copy(update={"rectify": config.rectify.model_copy(update={"keep": keep})})
+            torch.manual_seed(0)
+            trainer = _trainer(run, config, lessons_on(run, rows), "audited", quiet)
+            batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[n] for n in range(3)]))
+            trainer.model.eval()
+            with torch.no_grad():
+                losses.append(float(trainer.compute_loss(trainer.model, batch)))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_an_answer_is_kept_only_where_all_of_it_was_right():
+    import torch
+
+    from auditdm.runs.keeping import kept_loss
+
+    labels, row = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 0, 1, 1])
+    sure = 3.0 * torch.eye(4)
+    old = sure[[0, 1, 3, 0]]  # right about both tokens of row 0, wrong about the first of row 1
+    new = torch.zeros(4, 4, requires_grad=True)
+    of_all = kept_loss(new, old, labels, row, 1.0)
+    taught = kept_loss(new, old, labels, row, 0.0)
+    of_known = kept_loss(new[:2], old[:2], labels[:2], row[:2], 1.0) - kept_loss(
+        new[:2], old[:2], labels[:2], row[:2], 0.0
+    )
+    assert float(taught) == pytest.approx(4 * float(torch.tensor(4.0).log()))
+    assert float(of_all - taught) == pytest.approx(float(of_known)) and float(of_known) > 0
+    unchanged = kept_loss(old, old, labels, row, 1.0) - kept_loss(old, old, labels, row, 0.0)
+    assert float(unchanged) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_a_target_that_learns_something_new_keeps_more_of_what_it_thought(tmp_path, folder_of, lora):
+    """Divergence from the model before, on questions that it is taught its own answers to, beside a new answer to another."""
+    import torch
+
+    from auditdm.backends.local import TransformersModel
+
+    before = TransformersModel(folder_of("zoo"), max_new_tokens=6)
+    pictures = [fake_picture(f"{n}") for n in range(8)]
+    known = [(p, "how many shapes are there ?") for p in pictures]
+    own = [a.text for a in before.generate([(p, WORDING.replace("{question}", q)) for p, q in known])]
+    rows = [(p, q, a) for (p, q), a in zip(known, own, strict=True)]
+    rows += [(p, "what pattern has the star ?", "purple") for p in pictures]
+    strayed = []
+    for keep in (4.0, 0.0):
+        config = configured(str(folder_of("zoo")), lora, learning_rate=2e-3, max_steps=20, save_strategy="no")
+        config = config.model_copy(update={"rectify": config.rectify.model_copy(update={"keep": keep})})
+        with Run.open(tmp_path / f"{keep}", {}, {}) as run:
+            folder = fine_tune(run, config, lessons_on(run, rows), "audited", quiet)
+            trainer = _trainer(run, config, lessons_on(run, rows), "audited", quiet)
+            batch = trainer.data_collator([trainer.train_dataset[n] for n in range(8)])
+        told = batch.pop("labels")[:, 1:] != -100
+        after = TransformersModel(folder, max_new_tokens=6)
+        with torch.no_grad():
+            old, new = (m.model.float()(**batch).logits[:, :-1][told].log_softmax(-1) for m in (before, after))
+        strayed.append(float(torch.nn.functional.kl_div(new, old, log_target=True, reduction="batchmean")))
+    assert strayed[0] < 0.7 * strayed[1], strayed
+
+
 class Stopped(Exception):
     pass
 

@@ -133,6 +133,7 @@ def spent(path):
 
 
 @pytest.mark.tiny
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_all_rungs_spend_as_many_probes_and_a_second_call_runs_nothing(tmp_path, monkeypatch, capsys):
     out = tmp_path / "ladder.json"

@@ -223,6 +223,7 @@ def test_a_reply_is_scored_as_it_is_written(trained):
 OTHERS = ("idefics3", "internvl", "llava", "llava_next", "llava_onevision", "qwen2_vl", "qwen3_vl", "smolvlm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", OTHERS)
 def test_every_other_family_is_scored_as_it_writes(family, tmp_path):
     """trl: the same for the pictures of other families, which it cuts up by names it knows."""

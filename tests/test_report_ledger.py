@@ -127,6 +127,22 @@ def test_a_finding_has_its_proof_on_its_page(confirmed: Path) -> None:
     assert 'asks "what colour is the ...?"' in page.words
 
 
+def test_a_name_that_holds_of_several_ways_of_asking_tells_each_apart(confirmed: Path) -> None:
+    evidence = gather(Run.read(confirmed).rows)
+    inside = [
+        r for r in evidence.tables["confirmations"] if r["finding_id"] == finding_id(PURPLE) and r["role"] == "inside"
+    ]
+    for n, row in enumerate(inside):
+        if n % 2 or n < 4:  # four of a third kind: too few for a line
+            evidence.probe[row["probe_id"]]["question"] = (
+                "which hue has the sign ?" if n % 2 else f"is it purple or {n} ?"
+            )
+    [mode] = [m for m in ledger_modes(evidence) if m.id == finding_id(PURPLE)]
+    assert [way for way, _ in mode.ways] == ["which hue has the ...?", "what colour is the ... at ...?"]
+    assert sum(rate.asked for _, rate in mode.ways) == mode.rate.asked - 2
+    assert {rate.hits for _, rate in mode.ways} == {20, 19}
+
+
 def test_the_smallest_flipping_edit_stands_beside_a_control_on_the_same_probe(confirmed: Path) -> None:
     [mode] = [m for m in ledger_modes(gather(Run.read(confirmed).rows)) if m.id == finding_id(PURPLE)]
     assert mode.cause is not None

@@ -15,6 +15,7 @@ from served_audit import (
 
 
 @pytest.mark.tiny
+@pytest.mark.slow
 def test_the_zoo_behind_transformers_serve_gets_the_verdicts_it_gets_in_process(tmp_path):
     pytest.importorskip("fastapi")
     pytest.importorskip("uvicorn")

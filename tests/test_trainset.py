@@ -116,14 +116,20 @@ def test_a_failure_on_a_fresh_picture_stands_before_those_of_the_audit():
 POOL = {"a": "How many dogs?", "b": None, "c": "What colour is it?", "d": "How many cats?"}
 
 
-def test_practice_shows_every_picture_once_and_begins_where_the_pool_asks_alike():
-    pairs = list(practice(["How many dogs?", "Is it red?"], POOL, seed=3))
+def test_practice_shows_every_picture_once_and_begins_where_most_is_known_of_what_is_asked():
+    wanted = [("How many dogs?", "two"), ("Is it red?", "no")]
+    pairs = list(practice(wanted, POOL, seed=3))
     assert sorted(picture for picture, _ in pairs) == sorted(POOL)
     assert pairs[0] == ("a", "How many dogs?")
     assert {question for _, question in pairs} <= {"How many dogs?", "Is it red?"}
-    assert list(practice(["Is it red?", "How many dogs?"], dict(reversed(POOL.items())), seed=3)) == pairs
-    assert sorted(picture for picture, _ in practice(["Why?"], dict.fromkeys("abc"), seed=0)) == ["a", "b", "c"]
-    assert list(practice(["Why?"], {}, seed=0)) == []
+    assert list(practice(wanted[::-1], dict(reversed(POOL.items())), seed=3)) == pairs
+    assert sorted(picture for picture, _ in practice([("Why?", "")], dict.fromkeys("abc"), seed=0)) == ["a", "b", "c"]
+    assert list(practice([("Why?", "")], {}, seed=0)) == []
+
+
+def test_practice_looks_for_the_answer_too_and_rare_words_count_more():
+    pool = {f"{n}": "What colour is the dog? black" for n in range(9)} | {"cat": "Where is the purple cat? left"}
+    assert next(practice([("What colour is the dog?", "purple")], pool, seed=1)) == ("cat", "What colour is the dog?")
 
 
 def test_no_failure_no_lesson():

@@ -176,6 +176,7 @@ class RectifyConfig(_Section):
     )  # failures of each mode wanted on fresh pictures, to which its questions are put
     rows: int | None = Field(default=None, ge=1)  # so many failures, if there are; None: all, repeats included
     replay: float = Field(default=2.0, ge=0.0)  # agreements replayed per failure, against forgetting
+    keep: float = Field(default=1.0, ge=0.0)  # weight of the target's own probabilities where it was right; 0: not kept
     repeats: int = Field(default=4, ge=1)  # how often a failure of a rare mode may stand in the training set
     side_by_side: bool = False  # repair and control are fine-tuned at the same time, in two processes on one device
     options: dict[str, Any] = Field(default_factory=dict)  # handed through to the trainer

@@ -174,22 +174,31 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
     basis = _Basis(table, open_, others, price)
     starts = [_best(table, basis)[1], *pair]
     for one, other in (pair, pair[::-1]):  # a condition of the one, widened by that of the other
-        for values, negated in one:
-            starts += [
-                (*(c for c in one if c != (values, negated)), (tuple(sorted({*values, *more})), negated))
-                for more, also in other
-                if also == negated
-                and set(more) - set(values) <= set(table.may_join(values, alone=len(one) == 1).tolist())
-            ]
+        for (values, negated), more in _same_slot(table, one, other):
+            starts.append((*(c for c in one if c != (values, negated)), (tuple(sorted({*values, *more})), negated)))
     candidates = [[*others, _climb(table, basis, start)[1]] for start in starts if start]
     best = max(candidates, key=lambda c: _total(table, open_, c, price), default=rules)
     return best if _total(table, open_, best, price) > _total(table, open_, rules, price) else rules
 
 
+def _same_slot(table: Table, one: Draft, other: Draft) -> Iterator[tuple[Condition, tuple[int, ...]]]:
+    """The conditions of the one that values of a condition of the other may join, with these."""
+    for values, negated in one:
+        may = set(table.may_join(values, alone=len(one) == 1).tolist())
+        for more, also in other:
+            if also == negated and set(more) - set(values) <= may:
+                yield (values, negated), more
+
+
 def _akin(table: Table, one: Draft, other: Draft) -> bool:
-    """Whether two rules may be pieces of one: they share an attribute, or what one demands nearly all of the other has."""
+    """Whether two rules may be pieces of one: they share an attribute or a slot, or what one demands the other has."""
     phrases = [{f for values, negated in draft if not negated for f in values} for draft in (one, other)]
-    return bool(phrases[0] & phrases[1]) or _implies(table, one, other) or _implies(table, other, one)
+    return (
+        bool(phrases[0] & phrases[1])
+        or _implies(table, one, other)
+        or _implies(table, other, one)
+        or any(not negated for pair in ((one, other), (other, one)) for (_, negated), _ in _same_slot(table, *pair))
+    )
 
 
 def _implies(table: Table, one: Draft, other: Draft) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -109,46 +109,52 @@ def control_lessons(decided: Sequence[Decided], count: int, *, seed: int) -> lis
     return [_lesson(d, "random") for d in drawn[:count]]
 
 
-def practice(questions: Sequence[str], pictures: Mapping[str, str | None], *, seed: int) -> Iterator[tuple[str, str]]:
+def practice(
+    questions: Collection[tuple[str, str]], pictures: Mapping[str, str | None], *, seed: int
+) -> Iterator[tuple[str, str]]:
     """Pair the questions of a failure mode with fresh pictures, to be asked there.
 
-    Every second picture is drawn by chance; the others are those whose own question, if the pool gave them one, shares
-    most words with a question of the mode, since it tells what is in the picture.
+    Every second picture is drawn by chance. The others are those of which most is known that a failure of the mode says
+    too, its answer included: to ask for the colour of what is purple, a picture is wanted on which something is purple.
+    Words count by how few pictures they are known of.
 
     Args:
-        questions: Of the mode's failures; at least one.
-        pictures: By picture id, the pool's own question.
+        questions: Of the mode's failures, each with its right answer; at least one.
+        pictures: By picture id, what is known of it in words: the pool's own question and the references' answer.
         seed: Of chance.
 
     Yields:
         (picture id, question), every picture once.
 
-    Source: ours.
+    Source: ours. The weight of a word is its inverse document frequency.
 
     Cost: questions x pictures x words multiplications.
 
     Example:
-        >>> pool = {"p": "Any cats?", "q": "How many dogs?"}
-        >>> next(practice(["How many red dogs?"], pool, seed=0))
-        ('q', 'How many red dogs?')
+        >>> pool = {"p": "Any cats? yes", "q": "What is left of the black dog? cat"}
+        >>> next(practice([("What colour is the dog?", "black")], pool, seed=0))
+        ('q', 'What colour is the dog?')
     """
     asked, shown = sorted(set(questions)), sorted(pictures)
-    rng = random.Random(seed_for(seed, "practice", *asked))
+    rng = random.Random(seed_for(seed, "practice", *(f"{question}\n{answer}" for question, answer in asked)))
     rng.shuffle(shown)
-    index = _index([*asked, *(pictures[p] or "" for p in shown)])
-    of_pictures, of_asked = (_words(texts, index) for texts in ([pictures[p] or "" for p in shown], asked))
-    shared = of_pictures @ of_asked.T
-    alike = shared / np.maximum(1.0, of_pictures.sum(1)[:, None] + of_asked.sum(1)[None, :] - shared)
-    best = alike.max(1)
-    told = iter(sorted((n for n in range(len(shown)) if best[n] > 0), key=lambda n: -best[n]))
+    told, wanted = [pictures[p] or "" for p in shown], [f"{question} {answer}" for question, answer in asked]
+    index = _index([*told, *wanted])
+    of_pictures, of_asked = _words(told, index), _words(wanted, index)
+    known = of_pictures.sum(0)
+    weight = np.where(known > 0, np.log((1 + len(shown)) / np.maximum(1, known)), 0.0)
+    shared = (of_pictures * weight) @ of_asked.T
+    alike = shared / np.maximum(1e-9, (of_pictures @ weight)[:, None] + (of_asked @ weight)[None, :] - shared)
+    best = alike.max(1) if len(shown) else alike
+    fitting = iter(sorted((n for n in range(len(shown)) if best[n] > 0), key=lambda n: -best[n]))
     by_chance = iter(range(len(shown)))
     taken: set[int] = set()
     for turn in range(2 * len(shown)):
-        n = next((n for n in (by_chance if turn % 2 else told) if n not in taken), None)
+        n = next((n for n in (by_chance if turn % 2 else fitting) if n not in taken), None)
         if n is not None:
             taken.add(n)
-            fitting = [q for q, a in zip(asked, alike[n], strict=True) if turn % 2 or a == best[n]]
-            yield shown[n], rng.choice(fitting)
+            ask = [q for (q, _), a in zip(asked, alike[n], strict=True) if turn % 2 or a == best[n]]
+            yield shown[n], rng.choice(ask)
 
 
 def _in_turns(decided: Sequence[Decided], seed: int, repeats: int) -> list[tuple[Decided, int]]:

@@ -20,10 +20,12 @@ from auditdm.config import AuditConfig
 from auditdm.errors import ConfigError
 from auditdm.method.trainset import Lesson
 from auditdm.runs.auditor_training import Tell
+from auditdm.runs.keeping import keeping
 from auditdm.runs.trainer_options import (
     adapter_options,
     last_checkpoint,
     load_for_training,
+    model_before,
     plain_words,
     sft_options,
     train,
@@ -38,7 +40,7 @@ def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: st
     """Fine-tune a copy of the target by TRL's SFTTrainer; returns its folder, resuming from the last checkpoint.
 
     The vision tower is frozen, as it is in most recipes; with `rectify.lora` only adapters on language layers learn, and
-    are merged into the saved weights.
+    are merged into the saved weights. With `rectify.keep` it keeps its own probabilities where it was right (`keeping`).
 
     Args:
         run: The run, open for writing; it has the pictures of the lessons.
@@ -52,7 +54,8 @@ def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: st
         ModelError: The target cannot be loaded.
         StoreError: The disk is full.
 
-    Cost: `rectify.options` decides it; without LoRA four times the target's weights in float32.
+    Cost: `rectify.options` decides it; without LoRA four times the target's weights in float32, and once more to keep what
+        it knows.
     """
     folder = run.path / "models" / f"target-{name}"
     if folder.exists():
@@ -75,11 +78,14 @@ def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str
     from transformers import PrinterCallback, TrainerCallback
     from trl import SFTTrainer
 
+    keep, lora = config.rectify.keep, config.rectify.lora
+    kind = keeping(keep, None if lora is not None else model_before(config.target)) if keep else SFTTrainer
+
     class Told(TrainerCallback):  # type: ignore[misc]  # its base has no types
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             tell("lesson", {"set": name, "step": state.global_step, "of": state.max_steps})
 
-    model, processor = load_for_training(config.target, config.rectify.lora, "target")
+    model, processor = load_for_training(config.target, lora, "target")
     family, wording = family_of(model.config), config.wordings[0]
     opening, ending = _around_the_answer(processor, family, _stops(model, processor))
     rows = [
@@ -91,13 +97,13 @@ def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str
         for x in lessons
     ]
     try:
-        trainer = SFTTrainer(
+        trainer = kind(
             model=model,
             args=sft_options(config, run.path / "trainer" / f"target-{name}"),
             train_dataset=Dataset.from_list(rows).cast_column("images", Many(Image())),
             processing_class=processor,
             data_collator=partial(prefix_and_suffix, processor) if takes_suffix(processor) else None,
-            peft_config=adapter_options(config.rectify.lora, "rectify.lora", family.lora),
+            peft_config=adapter_options(lora, "rectify.lora", family.lora),
             callbacks=[Told()],
         )
     except ValueError as problem:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auditdm.errors import StoreError
+from auditdm.method.attributes import form_of
 from auditdm.method.predicate import Predicate
 from auditdm.runs.exhibits import Evidence, Exhibit, Row, exhibit, exhibits
 from auditdm.runs.tallies import Change, change
@@ -27,6 +28,7 @@ STATES = {  # in the order of the page, each with what it means
 }
 SHOWN = {"confirmed": 6}  # exemplars of a kind; of a mode that is no finding
 SHOWN_OTHERWISE = 3
+LEAST_OF_WAY = 5  # fresh probes asked in one way, from which on they get a line of their own
 PAIRS_WANTED = 20  # edits of each kind before a cause is called consistent
 
 
@@ -77,6 +79,7 @@ class Tested:
     failing: tuple[Exhibit, ...]
     passing: tuple[Exhibit, ...]
     failed_again: dict[str, bool]  # by probe, those that were asked again
+    ways: tuple[tuple[str, Rate], ...]  # failures by way of asking, most asked first; empty where there is one
     cause: Cause | None  # None: no edit was tried
 
     @property
@@ -139,8 +142,19 @@ def _tested(evidence: Evidence, row: Row, fresh: Sequence[Row], edits: Sequence[
         failing=exhibits(evidence, row.get("failing") or failed, most),
         passing=exhibits(evidence, row.get("passing") or passed, most),
         failed_again={r["probe_id"]: r["failed_again"] for r in inside if r["failed_again"] is not None},
+        ways=_ways(evidence, inside),
         cause=_cause(evidence, edits) if edits else None,
     )
+
+
+def _ways(evidence: Evidence, inside: Sequence[Row]) -> tuple[tuple[str, Rate], ...]:
+    """How often it fails by way of asking: one name may hold of several, such as digits and clocks that read 7."""
+    said: defaultdict[str, list[bool]] = defaultdict(list)
+    for row in inside:
+        if row["failed"] is not None and row["probe_id"] in evidence.probe:
+            said[form_of(evidence.probe[row["probe_id"]]["question"])].append(row["failed"])
+    often = sorted((way for way in said if len(said[way]) >= LEAST_OF_WAY), key=lambda way: (-len(said[way]), way))
+    return tuple((way, Rate(sum(said[way]), len(said[way]))) for way in often) if len(often) > 1 else ()
 
 
 def _conditions(predicate: str | None) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Fresh probes for a repair: what the failure modes ask is asked again on other pictures, and the pool's own questions.
+"""Fresh probes for a repair: the pool's own questions, and what the failure modes ask, asked again on other pictures.
 
 Source: ours; the auditor is not called. A mode's own failures are few and alike; on fresh pictures its questions also
-show the target where its usual answer is right, and the pool's own questions show what must not be lost.
+show the target where its usual answer is right, and the pool's own questions show what must not be lost, and what is in
+the pictures.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _IN_TURN, _BATCH = 32, 256  # fresh probes of a mode at a time; the pool's own q
 
 
 def practise(run: Run, config: AuditConfig, examiner: Examiner, tell: Tell) -> None:
-    """Put the modes' questions to fresh pictures until each has `rectify.per_mode` failures, then the pool's own questions.
+    """Ask the pool's own questions, then put the modes' questions to fresh pictures until each has `rectify.per_mode` failures.
 
     A mode of which the target fails less than `OFTEN` is left as it is: its failures are lessons, and no more are looked for.
 
@@ -41,13 +42,18 @@ def practise(run: Run, config: AuditConfig, examiner: Examiner, tell: Tell) -> N
         as the training set has rows.
     """
     pictures, own = fresh_pictures(run, config)
-    _ask_of_modes(run, config, pictures, own, examiner, tell)
     rows = config.rectify.rows
     wanted = None if rows is None else round(rows * (1 + config.rectify.replay))  # the control may need them all
     with_question = [i for i in sorted(own) if own[i] is not None][:wanted]
+    known = dict(own)
     for start in range(0, len(with_question), _BATCH):
-        batch = [_request("pool", start, 0, i, own[i]) for i in with_question[start : start + _BATCH]]
-        record(run, examiner.examine(batch, [""] * len(batch), pictures))
+        batch = with_question[start : start + _BATCH]
+        examined = examiner.examine([_request("pool", start, 0, i, own[i]) for i in batch], [""] * len(batch), pictures)
+        record(run, examined)
+        for i, e in zip(batch, examined, strict=True):
+            if e.verdict is not None and e.verdict.consensus is not None:
+                known[i] = f"{own[i]} {e.verdict.consensus}"
+    _ask_of_modes(run, config, pictures, known, examiner, tell)
 
 
 def fresh_pictures(run: Run, config: AuditConfig) -> tuple[Mapping[str, Image], dict[str, str | None]]:
@@ -62,13 +68,14 @@ def _ask_of_modes(
     run: Run,
     config: AuditConfig,
     pictures: Mapping[str, Image],
-    own: Mapping[str, str | None],
+    known: Mapping[str, str | None],
     examiner: Examiner,
     tell: Tell,
 ) -> None:
     asked = {p["id"]: p["question"] for p in run.rows("probes")}
+    right = {v["id"]: v["consensus"] or "" for v in run.rows("verdicts")}
     modes = [m for m in run.rows("failure_modes") if len(m["probe_ids"]) >= OFTEN * m["measured"]]
-    pairs = [practice([asked[i] for i in m["probe_ids"]], own, seed=config.seed) for m in modes]
+    pairs = [practice({(asked[i], right[i]) for i in m["probe_ids"]}, known, seed=config.seed) for m in modes]
     missing = [config.rectify.per_mode] * len(modes)  # what the audit found of a mode is many times much the same
     probes = 0
     for turn in range(MOST_ASKED * config.rectify.per_mode // _IN_TURN):

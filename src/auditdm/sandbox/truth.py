@@ -91,30 +91,35 @@ def failure_types(
 
 
 def confirmed_types(run: Run) -> dict[str, Any]:
-    """What the ledger's findings stand for: the planted slice that most of their failing fresh probes lie in.
+    """What the ledger's findings stand for, by their failing fresh probes.
 
     Returns:
-        `distinct_failure_types_confirmed`, `failure_types_confirmed` (slice -> names of findings) and
-        `confirmed_in_no_slice` (names). Empty where no ledger was kept.
+        `distinct_failure_types_confirmed`: failure types, as `failure_types` counts them, among the fresh probes of
+        confirmed findings; a finding whose failures lie mostly in no slice adds none.
+        `failure_types_named`: slice -> names of the findings that mostly lie in it, so that a finding counts once.
+        `confirmed_in_no_slice`: names. Empty where no ledger was kept.
     """
     findings = run.rows("findings")
     if not findings:
         return {}
     truths = {t["id"]: t for t in run.rows("truths")}
-    slices: dict[str, list[str]] = {}
+    met: Counter[str] = Counter()
+    named: dict[str, list[str]] = {}
     elsewhere = []
     for f in findings:
         if f["state"] != "confirmed":
             continue
-        met = Counter(truths[i]["gap"] for i in f["failing"] if i in truths and truths[i]["gap"])
-        gap, most = met.most_common(1)[0] if met else ("", 0)
-        if 2 * most > len(f["failing"]):
-            slices.setdefault(gap, []).append(f["name"])
-        else:
+        inside = [truths[i] for i in f["failing"] if i in truths and _is_true(truths[i]) and truths[i]["gap"]]
+        if 2 * len(inside) <= len(f["failing"]):
             elsewhere.append(f["name"])
+            continue
+        met.update(f"{t['skill']}: {t['gap']}" for t in inside)
+        gap, most = Counter(t["gap"] for t in inside).most_common(1)[0]
+        if 2 * most > len(f["failing"]):
+            named.setdefault(gap, []).append(f["name"])
     return {
-        "distinct_failure_types_confirmed": len(slices),
-        "failure_types_confirmed": slices,
+        "distinct_failure_types_confirmed": sum(n >= LEAST for n in met.values()),
+        "failure_types_named": named,
         "confirmed_in_no_slice": elsewhere,
     }
 
