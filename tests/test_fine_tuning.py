@@ -157,6 +157,8 @@ def test_where_nothing_was_known_the_loss_is_that_of_trl(tmp_path, folder_of, fa
             trainer = _trainer(run, config, lessons_on(run, rows), "audited", quiet)
             batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[n] for n in range(3)]))
             trainer.model.eval()
+            if keep:
+                assert set(trainer.thoughts.values()) == {None}
             with torch.no_grad():
                 losses.append(float(trainer.compute_loss(trainer.model, batch)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -165,21 +167,29 @@ def test_where_nothing_was_known_the_loss_is_that_of_trl(tmp_path, folder_of, fa
 def test_an_answer_is_kept_only_where_all_of_it_was_right():
     import torch
 
-    from auditdm.runs.keeping import kept_loss
+    from auditdm.runs.keeping import strayed, thought_of
 
-    labels, row = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 0, 1, 1])
     sure = 3.0 * torch.eye(4)
-    old = sure[[0, 1, 3, 0]]  # right about both tokens of row 0, wrong about the first of row 1
-    new = torch.zeros(4, 4, requires_grad=True)
-    of_all = kept_loss(new, old, labels, row, 1.0)
-    taught = kept_loss(new, old, labels, row, 0.0)
-    of_known = kept_loss(new[:2], old[:2], labels[:2], row[:2], 1.0) - kept_loss(
-        new[:2], old[:2], labels[:2], row[:2], 0.0
-    )
-    assert float(taught) == pytest.approx(4 * float(torch.tensor(4.0).log()))
-    assert float(of_all - taught) == pytest.approx(float(of_known)) and float(of_known) > 0
-    unchanged = kept_loss(old, old, labels, row, 1.0) - kept_loss(old, old, labels, row, 0.0)
-    assert float(unchanged) == pytest.approx(0.0, abs=1e-6)
+    assert thought_of(sure[[0, 3]], torch.tensor([0, 1])) is None
+    thought = thought_of(sure[[0, 1]], torch.tensor([0, 1]))
+    assert float(strayed(sure[[0, 1]], thought)) == pytest.approx(0.0, abs=1e-5)
+    forgotten = float(strayed(torch.zeros(2, 4), thought))
+    halves = (sure[[0, 1]] / 2).log_softmax(-1)
+    assert forgotten == pytest.approx(float((halves.exp() * (halves - torch.tensor(0.25).log())).sum()), abs=1e-4)
+
+
+def test_of_many_words_the_likeliest_are_noted_and_the_others_count_together():
+    import torch
+
+    from auditdm.runs.keeping import NOTED, TEMPERATURE, strayed, thought_of
+
+    torch.manual_seed(0)
+    old, new = 6 * torch.randn(3, 1000), 6 * torch.randn(3, 1000)
+    thought = thought_of(old, old.argmax(-1))
+    assert thought.words_TK.shape == (3, NOTED)
+    p, q = ((x / TEMPERATURE).log_softmax(-1) for x in (old, new))
+    whole = float((p.exp() * (p - q)).sum())
+    assert 0.8 * whole < float(strayed(new, thought)) <= whole
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
@@ -202,7 +212,8 @@ def test_a_target_that_learns_something_new_keeps_more_of_what_it_thought(tmp_pa
         with Run.open(tmp_path / f"{keep}", {}, {}) as run:
             folder = fine_tune(run, config, lessons_on(run, rows), "audited", quiet)
             trainer = _trainer(run, config, lessons_on(run, rows), "audited", quiet)
-            batch = trainer.data_collator([trainer.train_dataset[n] for n in range(8)])
+            batch = dict(trainer.data_collator([trainer.train_dataset[n] for n in range(8)]))
+        batch.pop("row", None)
         told = batch.pop("labels")[:, 1:] != -100
         after = TransformersModel(folder, max_new_tokens=6)
         with torch.no_grad():

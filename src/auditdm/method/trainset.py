@@ -17,6 +17,7 @@ import numpy as np
 from auditdm.types import seed_for
 
 _NEAR = 0.3  # of the replay: agreements much like the failures
+_BY_CHANCE = 4  # of so many pictures one is drawn by chance
 _OFTEN = 0.02  # likeness that an answer loses each time it is taken
 
 
@@ -114,7 +115,7 @@ def practice(
 ) -> Iterator[tuple[str, str]]:
     """Pair the questions of a failure mode with fresh pictures, to be asked there.
 
-    Every second picture is drawn by chance. The others are those of which most is known that a failure of the mode says
+    Every fourth picture is drawn by chance. The others are those of which most is known that a failure of the mode says
     too, its answer included: to ask for the colour of what is purple, a picture is wanted on which something is purple.
     Words count by how few pictures they are known of.
 
@@ -149,11 +150,12 @@ def practice(
     fitting = iter(sorted((n for n in range(len(shown)) if best[n] > 0), key=lambda n: -best[n]))
     by_chance = iter(range(len(shown)))
     taken: set[int] = set()
-    for turn in range(2 * len(shown)):
-        n = next((n for n in (by_chance if turn % 2 else fitting) if n not in taken), None)
+    for turn in range(_BY_CHANCE * len(shown)):
+        chance = turn % _BY_CHANCE == _BY_CHANCE - 1
+        n = next((n for n in (by_chance if chance else fitting) if n not in taken), None)
         if n is not None:
             taken.add(n)
-            ask = [q for (q, _), a in zip(asked, alike[n], strict=True) if turn % 2 or a == best[n]]
+            ask = [q for (q, _), a in zip(asked, alike[n], strict=True) if chance or a == best[n]]
             yield shown[n], rng.choice(ask)
 
 

@@ -20,12 +20,11 @@ from auditdm.config import AuditConfig
 from auditdm.errors import ConfigError
 from auditdm.method.trainset import Lesson
 from auditdm.runs.auditor_training import Tell
-from auditdm.runs.keeping import keeping
+from auditdm.runs.keeping import keeping, numbered
 from auditdm.runs.trainer_options import (
     adapter_options,
     last_checkpoint,
     load_for_training,
-    model_before,
     plain_words,
     sft_options,
     train,
@@ -54,8 +53,7 @@ def fine_tune(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: st
         ModelError: The target cannot be loaded.
         StoreError: The disk is full.
 
-    Cost: `rectify.options` decides it; without LoRA four times the target's weights in float32, and once more to keep what
-        it knows.
+    Cost: `rectify.options` decides it; without LoRA four times the target's weights in float32.
     """
     folder = run.path / "models" / f"target-{name}"
     if folder.exists():
@@ -79,7 +77,7 @@ def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str
     from trl import SFTTrainer
 
     keep, lora = config.rectify.keep, config.rectify.lora
-    kind = keeping(keep, None if lora is not None else model_before(config.target)) if keep else SFTTrainer
+    kind = keeping(keep) if keep else SFTTrainer
 
     class Told(TrainerCallback):  # type: ignore[misc]  # its base has no types
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -90,11 +88,12 @@ def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str
     opening, ending = _around_the_answer(processor, family, _stops(model, processor))
     rows = [
         {
+            "row": n,
             "images": [str(run.picture_path(x.picture_id))],
             "prompt": prompt_of(processor, family, wording.replace("{question}", x.question)),
             "completion": f"{opening}{plain_words(processor, x.answer)}{ending}",
         }
-        for x in lessons
+        for n, x in enumerate(lessons)
     ]
     try:
         trainer = kind(
@@ -108,6 +107,9 @@ def _trainer(run: Run, config: AuditConfig, lessons: Sequence[Lesson], name: str
         )
     except ValueError as problem:
         raise ConfigError(f"rectify: target {config.target.model} cannot be trained so: {problem}") from problem
+    if keep:
+        trainer.data_collator = partial(numbered, trainer.data_collator)
+        trainer.note()
     trainer.remove_callback(PrinterCallback)  # `tell` tells
     return trainer
 

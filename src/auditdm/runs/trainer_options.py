@@ -169,17 +169,6 @@ def load_for_training(spec: ModelSpec, lora: Mapping[str, Any] | None, role: str
     return model, processor
 
 
-def model_before(spec: ModelSpec) -> Any:
-    """The model of a spec as it is asked, not to be trained: what a fine-tune starts from."""
-    from auditdm.backends.local import load_vlm
-    from auditdm.backends.specs import model_location
-
-    options = dict(spec.options)
-    adapter = options.pop("adapter", None)
-    model, _ = load_vlm(model_location(spec.model), spec.dtype, spec.device, adapter, options=options)
-    return model.requires_grad_(False)
-
-
 def plain_words(processor: Any, text: str) -> str:
     """A text as `TransformersModel` puts it to a model, so that the same tokens are trained and asked.
 
