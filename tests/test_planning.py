@@ -319,3 +319,9 @@ def test_the_paper_files_have_the_papers_settings(name):
         "diffusers/black-forest-labs/FLUX.1-Kontext-dev",
     )
     assert (config.auditor.model, config.reward) == ("hf/google/gemma-3-4b-it", "paper")
+
+
+def test_a_quorum_that_is_to_be_chosen_has_a_stage_of_its_own():
+    [stage] = [s for s in plan(configured(quorum="auto")).stages if s.name == "quorum"]
+    assert stage.answers == 400 * len(configured().references)
+    assert "quorum" not in [s.name for s in plan(configured()).stages]

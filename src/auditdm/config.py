@@ -22,6 +22,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
@@ -194,6 +195,14 @@ class RectifyConfig(_Section):
         return self
 
 
+def _quorum(told: object) -> object:
+    if told == "auto" or (isinstance(told, int | float) and 0.5 < told <= 1):
+        return told
+    raise ValueError(
+        f"{told!r} should be greater than 0.5 and at most 1, or auto. Change it, or remove the key for the default, 1.0"
+    )
+
+
 class AuditConfig(_Section):
     """Everything that decides an audit."""
 
@@ -211,7 +220,10 @@ class AuditConfig(_Section):
     editor: ToolSpec | None = None  # changes pictures by command
     prompts: Path | None = None  # the auditor's prompts; None: those of the package
     actions: dict[Action, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)  # relative weights; see below
-    quorum: float = Field(default=1.0, gt=0.5, le=1.0)  # share of references that must agree to be believed
+    quorum: Annotated[float | Literal["auto"], PlainValidator(_quorum)] = (
+        1.0  # share of references that must agree to be
+    )
+    # believed; auto: chosen from what they say to the pool's own questions
     wordings: tuple[Text, ...] = Field(default=("{question}",), min_length=1)  # each is asked
     reward: Literal["gated", "gated_only", "paper"] = "gated"  # gated_only: without novelty
     compare: tuple[Literal["prompt_only", "paper_reward"], ...] = ("prompt_only",)  # baselines at as many probes

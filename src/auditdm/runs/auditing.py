@@ -18,6 +18,7 @@ from auditdm.runs.discovery import discover, loaded_auditor
 from auditdm.runs.examining import Examiner
 from auditdm.runs.ledger_keeping import confirm, explain, ledger_figures
 from auditdm.runs.pictures import split_pool
+from auditdm.runs.quorum import settle_quorum
 from auditdm.runs.roles import Roles, fill_roles
 from auditdm.runs.stages import Stages, quiet
 from auditdm.runs.trainer_options import check_options
@@ -62,6 +63,9 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
     examiner.recall(run.rows("answers"))
     with stages.timed("pictures", examiner):
         split = split_pool(config, run)
+    if config.quorum == "auto":
+        with stages.timed("quorum", examiner):
+            settle_quorum(run, config, examiner, split)
     with arms_beside(run, config, stages):
         here = [arm for arm in ("trained", *config.compare) if not goes_beside(config, arm)]
         for arm in here:

@@ -21,6 +21,7 @@ from auditdm.runs.beside import end_with_the_first, second_process
 from auditdm.runs.discovery import discover, loaded_auditor
 from auditdm.runs.examining import Examiner
 from auditdm.runs.pictures import split_pool
+from auditdm.runs.quorum import with_quorum
 from auditdm.runs.roles import fill_roles
 from auditdm.runs.stages import Stages, quiet, stages_of
 from auditdm.runs.usage import add_usage
@@ -86,7 +87,7 @@ def main(path: str, arm: str) -> None:
     first = Run.read(path)
     config = parse_config(first.config, str(Path(path) / "config.yaml"))
     with Run.open(_folder(first, arm), config.model_dump(mode="json"), environment()) as run:
-        roles, stages = fill_roles(config), Stages(run, quiet)
+        roles, stages = with_quorum(first, fill_roles(config)), Stages(run, quiet)
         examiner = Examiner(roles)
         examiner.recall(run.rows("answers"))
         split = split_pool(config, run)

@@ -12,6 +12,7 @@ from auditdm.runs.costing import Estimate, as_plain, estimates
 from auditdm.runs.gathering import is_gathered
 from auditdm.runs.practice import MOST_ASKED
 from auditdm.runs.probing import MOST_POSED, MOST_REPLIES
+from auditdm.runs.quorum import TRIED
 from auditdm.runs.trainer_options import check_options
 
 
@@ -89,7 +90,8 @@ def _audit(config: AuditConfig) -> list[PlannedStage]:
     steps, batch = config.training.steps, config.training.batch
     trained = [_proposing(config, f"training {arm}", steps * batch, steps) for arm in arms if steps]
     asking: Sequence[str] = ("trained", *config.compare)
-    return trained + [_proposing(config, f"discovery {arm}", config.discovery.probes) for arm in asking]
+    tried = [PlannedStage("quorum", 0, 0, TRIED * len(config.references))] if config.quorum == "auto" else []
+    return tried + trained + [_proposing(config, f"discovery {arm}", config.discovery.probes) for arm in asking]
 
 
 def _confirming(config: AuditConfig, held_back: int) -> list[PlannedStage]:

@@ -25,6 +25,7 @@ from auditdm.runs.fine_tuning import fine_tune
 from auditdm.runs.gathering import gather, is_gathered
 from auditdm.runs.pictures import split_pool
 from auditdm.runs.practice import practise
+from auditdm.runs.quorum import with_quorum
 from auditdm.runs.roles import Roles, fill_roles
 from auditdm.runs.stages import Stages, quiet
 from auditdm.store import Run
@@ -71,7 +72,7 @@ def rectify(path: str | Path, *, control: bool = True, tell: Tell = quiet) -> di
 
 def repair(run: Run, config: AuditConfig, roles: Roles, *, control: bool, tell: Tell) -> dict[Set, Path]:
     """Both fine-tunes, in an open run whose audit is done."""
-    stages, examiner = Stages(run, tell), Examiner(roles)
+    stages, examiner = Stages(run, tell), Examiner(with_quorum(run, roles))
     examiner.recall(run.rows("answers"))
     make = _gathered if is_gathered(config) else _audited
     lessons = make(run, config, examiner, stages, tell)

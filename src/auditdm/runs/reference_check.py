@@ -8,6 +8,7 @@ Source: ours; `method.panel` and `method.references` say how.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -69,10 +70,10 @@ def check_references(run: Run, judge: Judge | None = None, *, bound: float = 0.0
     names = [spec["model"] for spec in config["references"]]
     placed = _placed(run, int((config.get("training") or {}).get("steps") or 0))
     asked = dict.fromkeys(probe for _, probe in placed)
-    ballots = dict(zip(asked, _ballots(run, list(asked), names, judge or ExactJudge()), strict=True))
-    sheet = list(ballots.values())
+    cast = dict(zip(asked, ballots(run, list(asked), names, judge or ExactJudge()), strict=True))
+    sheet = list(cast.values())
     panel = fit(sheet)
-    agreeing = max(1, ceil(config.get("quorum", 1.0) * len(names) - 1e-9))
+    agreeing = max(1, ceil(_quorum(run) * len(names) - 1e-9))
     quorums = range(len(names) // 2 + 1, len(names) + 1)
     told: dict[str, Any] = {
         "probes": len(sheet),
@@ -82,13 +83,22 @@ def check_references(run: Run, judge: Judge | None = None, *, bound: float = 0.0
         "expected": [_told(expected_false_consensus(panel, k)) for k in quorums] if panel else None,
         "used": {"agreeing": agreeing, "of": len(names)},
         "quorum": _told(choose_quorum(panel, len(names), bound=bound)),
-        "rounds": _told(by_round([r for r, _ in placed], [ballots[p] for _, p in placed], panel, agreeing)),
+        "rounds": _told(by_round([r for r, _ in placed], [cast[p] for _, p in placed], panel, agreeing)),
     }
     if truths := {row["id"]: row for row in run.rows("truths")}:
         told["oracle"] = _oracle(run, placed, truths)
     if keep:
         run.write_json("references.json", told)
     return told
+
+
+def _quorum(run: Run) -> float:
+    """Of the configuration; where it is "auto", what was chosen, and all while nothing is."""
+    told, path = run.config.get("quorum", 1.0), run.path / "quorum.json"
+    if told != "auto":
+        return float(told)
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {"agreeing": 1, "of": 1}
+    return float(found["agreeing"] / found["of"])
 
 
 def round_of(proposal: Mapping[str, Any], steps: int) -> str:
@@ -108,7 +118,15 @@ def _placed(run: Run, steps: int) -> list[tuple[str, str]]:
     return list(dict.fromkeys((round_of(p, steps), p["probe_id"]) for p in own))
 
 
-def _ballots(run: Run, asked: Sequence[str], names: Sequence[str], judge: Judge) -> list[Ballot]:
+def ballots(run: Run, asked: Sequence[str], names: Sequence[str], judge: Judge) -> list[Ballot]:
+    """What each voter said to each probe, from the answers in a run.
+
+    Args:
+        run: Has answers to the probes.
+        asked: N ids of probes.
+        names: Models of the references, in the order of the configuration.
+        judge: The run's.
+    """
     texts: dict[str, Texts] = defaultdict(dict)
     wanted = set(asked)
     for row in run.rows("answers"):

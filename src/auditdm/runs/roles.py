@@ -44,7 +44,7 @@ class Roles:
 
 
 def fill_roles(config: AuditConfig) -> Roles:
-    """Load every role but the auditor.
+    """Load every role but the auditor. A quorum that is to be chosen is all references, until `settle_quorum`.
 
     Raises:
         ConfigError: A spec or the file of prompts is wrong.
@@ -68,7 +68,7 @@ def fill_roles(config: AuditConfig) -> Roles:
         generator=generator,
         editor=load_editor(editor.name, beside=generator, **_drawing(editor, seed)) if editor else None,
         prompts=_prompts(config.prompts),
-        quorum=config.quorum,
+        quorum=1.0 if config.quorum == "auto" else config.quorum,
         wordings=config.wordings,
         turns=turns,
         spending=spending,
