@@ -316,6 +316,11 @@ def test_half_a_checkpoint_is_none(tmp_path):
         ({"training": {"lora": {"rank": 4}}}, ConfigError, "training.lora: PEFT refuses it: .*rank"),
         ({"rectify": {"lora": {"rank": 4}}}, ConfigError, "rectify.lora: PEFT refuses it: .*rank"),
         ({"rectify": {"options": {"output_dir": "x"}}}, ConfigError, "rectify.options.output_dir is set by the run"),
+        (
+            {"rectify": {"options": {"loss_type": "dft"}}},
+            ConfigError,
+            "rectify.options.loss_type is 'dft', but with rectify.keep",
+        ),
         ({"rectify": {"options": {"max_stepz": 1}}}, ConfigError, "rectify.options: TRL refuses it: .*max_stepz"),
         (
             {"training": {"grpo": {"gradient_accumulation_steps": 7}}},

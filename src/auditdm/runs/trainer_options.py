@@ -85,12 +85,18 @@ def sft_options(config: AuditConfig, folder: Path) -> Any:
     """TRL's options for the fine-tuning of the target; checkpoints go to the folder.
 
     Raises:
-        ConfigError: `rectify.options` sets what the run itself decides, or TRL refuses it.
+        ConfigError: `rectify.options` sets what the run itself decides, or a loss beside `rectify.keep`, or TRL refuses it.
     """
     from trl import SFTConfig
 
     ours = {"output_dir": str(folder), "seed": config.seed, "max_length": None}
     defaults = {"save_steps": 100, "save_total_limit": 1}
+    for key in ("loss_type", "label_smoothing_factor"):
+        if config.rectify.keep and config.rectify.options.get(key):
+            raise ConfigError(
+                f"rectify.options.{key} is {config.rectify.options[key]!r}, but with rectify.keep the loss is our own. "
+                "Remove it, or set rectify.keep: 0."
+            )
     return _options(SFTConfig, "rectify.options", defaults, config.rectify.options, ours)
 
 
