@@ -165,6 +165,8 @@ class ConfirmationConfig(_Section):
     fresh: int = Field(default=80, ge=64)  # probes inside a mode that test it, and as many beside it
     pairs: int = Field(default=24, ge=0)  # edits of each kind that look for a finding's cause; 0, or no editor: none
     describe: Text = DESCRIBE  # asked of the first reference, so that pictures can be spoken of
+    proposer: ModelSpec | None = None  # writes sentences that say what fails; None: findings have their predicate alone
+    ranker: ModelSpec | None = None  # says of which probes such a sentence holds; None: the proposer
 
 
 class RectifyConfig(_Section):

@@ -22,6 +22,7 @@ from auditdm.runs.quorum import settle_quorum
 from auditdm.runs.roles import Roles, fill_roles
 from auditdm.runs.stages import Stages, quiet
 from auditdm.runs.trainer_options import check_options
+from auditdm.runs.wording import describers, word_findings
 from auditdm.store import Run
 
 
@@ -87,6 +88,9 @@ def perform(run: Run, config: AuditConfig, roles: Roles, tell: Tell) -> None:
         if roles.editor is not None and config.confirmation.pairs:
             with stages.timed("causes", examiner):
                 explain(run, config, split, examiner, loaded_auditor(run, config, roles, "trained"), tell)
+        if config.confirmation.proposer is not None:
+            with stages.timed("words", examiner):
+                word_findings(run, partial(describers, config, roles), tell)
         told = run.path / "summary.json"
         known = json.loads(told.read_text()) if told.exists() else {}
         run.write_json("summary.json", known | ledger_figures(run))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from auditdm.backends.specs import load_pool, resolved
-from auditdm.config import AuditConfig
+from auditdm.config import AuditConfig, ModelSpec
 from auditdm.runs.costing import Estimate, as_plain, estimates
 from auditdm.runs.gathering import is_gathered
 from auditdm.runs.practice import MOST_ASKED
@@ -70,6 +70,7 @@ def plan(config: AuditConfig) -> Plan:
         "target": resolved("model", config.target.model),
         **{f"references[{n}]": resolved("model", r.model) for n, r in enumerate(config.references)},
         "judge": resolved("judge", config.judge.name),
+        **{role: resolved("model", spec.model) for role, spec in _describers(config).items()},
         **{role: resolved(role, spec) for role, spec in _makers(config).items()},
     }
     pictures = len(load_pool(config.images.path, config.images.limit))
@@ -78,6 +79,11 @@ def plan(config: AuditConfig) -> Plan:
     learnt = sum(s.replies for s in audit if s.steps)
     reckoned = estimates(config, sum(s.replies for s in audit), learnt)
     return Plan(roles, pictures, held_back, (*audit, *confirming, *_repair(config)), reckoned)
+
+
+def _describers(config: AuditConfig) -> dict[str, ModelSpec]:
+    found = {"confirmation.proposer": config.confirmation.proposer, "confirmation.ranker": config.confirmation.ranker}
+    return {role: spec for role, spec in found.items() if spec is not None}
 
 
 def _makers(config: AuditConfig) -> dict[str, str]:

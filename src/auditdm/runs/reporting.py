@@ -23,7 +23,7 @@ from auditdm.runs.exhibits import Evidence, Exhibit, Group, Row, exhibits, gathe
 from auditdm.runs.ledger_exhibits import Tested, ledger_modes
 from auditdm.runs.pages import page_templates
 from auditdm.runs.replay_exhibits import replayed
-from auditdm.runs.yardsticks import ladder, reliability, searched, selftested
+from auditdm.runs.yardsticks import in_words, ladder, reliability, searched, selftested
 from auditdm.store import Run
 from auditdm.types import content_id
 
@@ -103,6 +103,7 @@ def _write_site(path: Path, run: Run, evidence: Evidence, folder: Path) -> None:
         "has_truth": bool(evidence.truth),
         "page_name": page_name,
         "replayed": replayed(_read(path / "replays.json")),
+        "in_words": in_words(_read(path / "words.json")),
         **index_figures.ledger_figures(modes, search),
     }
     pages = page_templates()

@@ -201,6 +201,35 @@ def ladder(told: object) -> Ladder | None:
     return Ladder(figures=figures, rungs=rungs) if rungs else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class InWords:
+    """A finding as a model puts it, and of which of its fresh probes another says that it holds."""
+
+    words: str | None  # a model's: untrusted. None: there are none
+    why: str
+    of_failing: Rate | None
+    of_passing: Rate | None
+    proposer: str
+    ranker: str
+
+
+def in_words(told: object) -> dict[str, InWords]:
+    """Read `words.json`, by finding; empty where there is none."""
+    found: dict[str, InWords] = {}
+    for finding, one in _mapping(told).items():
+        row = _mapping(one)
+        words = row.get("words")
+        found[str(finding)] = InWords(
+            words=words if isinstance(words, str) else None,
+            why=str(row.get("why") or ""),
+            of_failing=rate_of(row.get("of_failing")),
+            of_passing=rate_of(row.get("of_passing")),
+            proposer=str(row.get("proposer") or "a model"),
+            ranker=str(row.get("ranker") or "a model"),
+        )
+    return found
+
+
 def rate_of(told: object) -> Rate | None:
     """A rate as every JSON file of a run has it; None where it is not there or says more hits than asked."""
     found = _mapping(told)
