@@ -10,8 +10,8 @@ from auditdm.config import parse_config
 from auditdm.runs.auditing import audit
 from auditdm.runs.examining import Examiner
 from auditdm.runs.pictures import Split
-from auditdm.runs.quorum import LEAST, TRIED, chosen, settle_quorum, with_quorum
-from auditdm.runs.reference_check import check_references
+from auditdm.runs.quorum import LEAST, TRIED, settle_quorum, with_quorum
+from auditdm.runs.reference_check import QUORUM_FILE, check_references, chosen_quorum
 from auditdm.runs.roles import Roles
 from auditdm.store import Run
 
@@ -29,6 +29,10 @@ def erring(name, share):
         return f"{name} {rng.random()}" if rng.random() < share else "two"
 
     return FakeModel(says, name=name)
+
+
+def chosen(run):
+    return json.loads((run.path / QUORUM_FILE).read_text())
 
 
 def roles(*shares):
@@ -85,7 +89,7 @@ def test_what_was_chosen_stays_and_whoever_opens_the_run_judges_by_it(tmp_path):
 
 def test_a_run_whose_configuration_says_the_quorum_keeps_it(tmp_path):
     with Run.open(tmp_path, {**CONFIG, "quorum": 0.6}, {}) as run:
-        assert chosen(run) is None
+        assert chosen_quorum(run) is None
         assert with_quorum(run, roles(0, 0, 0)).quorum == 1.0  # as it was filled
 
 

@@ -1,29 +1,26 @@
 """`quorum: auto`: how many references have to agree, chosen before anything is audited.
 
-They answer the pool's own questions, in each wording; how often they agree, stand alone and keep their answers says how
-often a consensus of so many is expected to be wrong (`method.panel`). The smallest quorum within the bound is taken.
+They answer the pool's own questions; how often they agree and who stands alone says how often a consensus of so many is
+expected to be wrong (`method.panel`). The smallest quorum within the bound is taken. An auditor learns to ask what is harder
+than these questions, so `references.json` says afterwards what its own would have allowed.
 
 Source: ours.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from auditdm.config import AuditConfig
 from auditdm.method.panel import choose_quorum, fit
 from auditdm.method.probe import probe_id
 from auditdm.runs.examining import Examiner, probe_row
 from auditdm.runs.pictures import Split
-from auditdm.runs.reference_check import ballots
+from auditdm.runs.reference_check import QUORUM_FILE, ballots, chosen_quorum
 from auditdm.runs.roles import Roles
 from auditdm.store import Run
 from auditdm.types import Probe, Proposal
 
-FILE = "quorum.json"
 TRIED = 400  # of the pool's own questions, at most
 LEAST = 100  # and at least: of fewer nothing is concluded
 
@@ -43,7 +40,7 @@ def settle_quorum(run: Run, config: AuditConfig, examiner: Examiner, split: Spli
 
     Cost: `TRIED` answers of each reference, and none of the target.
     """
-    if not (run.path / FILE).exists():
+    if chosen_quorum(run) is None:
         asked = [(i, q) for i in split.training if (q := split.questions.get(i)) is not None][:TRIED]
         names = [spec.model for spec in config.references]
         found = choose_quorum(None, len(names))
@@ -60,20 +57,14 @@ def settle_quorum(run: Run, config: AuditConfig, examiner: Examiner, split: Spli
             panel = fit(ballots(run, [p.id for p in probes], names, examiner.roles.judge))
             found = choose_quorum(panel, len(names))
         told = {"agreeing": found.agreeing, "of": found.of, "expected": found.expected, "reason": found.reason}
-        run.write_json(FILE, told | {"probes": len(asked) if len(asked) >= LEAST else 0})
+        run.write_json(QUORUM_FILE, told | {"probes": len(asked) if len(asked) >= LEAST else 0})
     examiner.roles = with_quorum(run, examiner.roles)
 
 
 def with_quorum(run: Run, roles: Roles) -> Roles:
     """The roles with the quorum that was chosen for this run, if one was."""
-    told = chosen(run)
-    return roles if told is None else replace(roles, quorum=told["agreeing"] / told["of"])
-
-
-def chosen(run: Run) -> Mapping[str, Any] | None:
-    """What RUN/quorum.json holds; None where the configuration says the quorum."""
-    path = run.path / FILE
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
+    share = chosen_quorum(run)
+    return roles if share is None else replace(roles, quorum=share)
 
 
 def _probe(split: Split, source: str, question: str) -> Probe:

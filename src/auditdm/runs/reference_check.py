@@ -34,6 +34,7 @@ from auditdm.store import Run
 from auditdm.types import Judge, content_id
 
 ROUNDS = 10
+QUORUM_FILE = "quorum.json"
 
 Texts = dict[tuple[int, int], str | None]  # (0 the target, 1.. the references; wording) to the reply
 
@@ -92,13 +93,19 @@ def check_references(run: Run, judge: Judge | None = None, *, bound: float = 0.0
     return told
 
 
+def chosen_quorum(run: Run) -> float | None:
+    """The share of references that `quorum: auto` chose for this run, from RUN/quorum.json; None where it did not."""
+    path = run.path / QUORUM_FILE
+    if not path.exists():
+        return None
+    told = json.loads(path.read_text("utf-8"))
+    return float(told["agreeing"] / told["of"])
+
+
 def _quorum(run: Run) -> float:
     """Of the configuration; where it is "auto", what was chosen, and all while nothing is."""
-    told, path = run.config.get("quorum", 1.0), run.path / "quorum.json"
-    if told != "auto":
-        return float(told)
-    found = json.loads(path.read_text("utf-8")) if path.exists() else {"agreeing": 1, "of": 1}
-    return float(found["agreeing"] / found["of"])
+    told = run.config.get("quorum", 1.0)
+    return float(told) if told != "auto" else chosen_quorum(run) or 1.0
 
 
 def round_of(proposal: Mapping[str, Any], steps: int) -> str:
