@@ -15,7 +15,7 @@ from auditdm.runs.fine_tuning import fine_tune
 from auditdm.store import Run
 from auditdm.types import picture_id
 
-pytestmark = pytest.mark.tiny
+pytestmark = [pytest.mark.tiny, pytest.mark.slow]
 
 OPTIONS = {"learning_rate": 1e-3, "per_device_train_batch_size": 4, "max_steps": 2, "save_steps": 1}
 PICTURE = fake_picture("one")

@@ -7,7 +7,7 @@ import pytest
 from auditdm.sandbox import demo as module
 from auditdm.sandbox.demo import demo, demo_config
 
-pytestmark = pytest.mark.tiny
+pytestmark = [pytest.mark.tiny, pytest.mark.slow]
 FIGURES = {
     "search_success", "search_success_prompt_only", "search_success_paper_reward", "validity", "false_consensus",
     "distinct_failure_types", "modes_confirmed", "benchmarks", "guard", "stages",

@@ -160,6 +160,7 @@ def test_all_rungs_spend_as_many_probes_and_a_second_call_runs_nothing(tmp_path,
     assert [parts_of(f) for f in folders] == before
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 @pytest.mark.parametrize("rung", [2, 3])
 def test_an_interrupted_rung_goes_on_to_the_same_probes(tmp_path, monkeypatch, rung):
@@ -187,6 +188,7 @@ def test_an_interrupted_rung_goes_on_to_the_same_probes(tmp_path, monkeypatch, r
         }
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_the_archive_asks_more_cells_than_the_prompt_alone(tmp_path):
     cells = {}

@@ -1,5 +1,8 @@
 """A finding in a sentence: what is proposed is ranked on probes kept back, and a model that fails leaves the predicate."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from auditdm.backends.fakes import FakeModel
@@ -46,9 +49,14 @@ def worded(path, proposer=proposes, ranker=None):
     return found, seen
 
 
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory):
+    return confirmed_run(tmp_path_factory.mktemp("runs") / "confirmed")
+
+
 @pytest.fixture
-def audited(tmp_path):
-    return confirmed_run(tmp_path / "run")
+def audited(confirmed, tmp_path):
+    return Path(shutil.copytree(confirmed, tmp_path / "run"))
 
 
 def test_the_sentence_that_tells_failures_from_passes_is_chosen_with_what_it_holds_of(audited):

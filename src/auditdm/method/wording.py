@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from auditdm.stats import Rate
 
 LONGEST = 240  # characters of a description that is read
-_ITEM = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+(?P<words>.+?)\s*$")
+_ITEM = re.compile(r"^\s*(?:\d+[.)]|[-*\u2022])\s+(?P<words>.+?)\s*$")
 
 
 @dataclass(frozen=True, kw_only=True)
