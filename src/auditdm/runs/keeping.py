@@ -55,7 +55,7 @@ def keeping(keep: float) -> type[Any]:
     Args:
         keep: Weight, above 0.
 
-    Cost: one forward of the training set before the first step, and some 0.5 KiB of memory for each token of an answer.
+    Cost: one forward of the training set before the first step, and 0.75 KiB of memory for each token of an answer.
         Logits are made at the answers alone, so they take less memory than TRL's.
     """
     import torch
