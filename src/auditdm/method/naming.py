@@ -29,6 +29,12 @@ _PRICE = 0.8  # of a condition, in the log of the number of conditions that ther
 _SEEDS, _FAILS = 12, 4  # ways of asking that a rule is taken apart into at most, and failures of each at least
 _NEARLY = 0.9  # of a rule's views that have what another demands: the two may be pieces of one
 _MARKS = 6  # of what passes inside a rule, along which it may be split
+_JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several values may stand in one condition
+_CUTS, _PART = (
+    1,
+    0.8,
+)  # of each that are tried with a second value, and the share of a draft's probes that have it at most
+_IDLE = 0.02  # of what the other conditions leave: a condition that shuts out no more of it says nothing there
 _OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
 Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
 Draft = tuple[Condition, ...]
@@ -137,13 +143,14 @@ def _both_ways(table: Table, one: Draft, other: Draft) -> list[Draft]:
 
 def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
     """Split and join rules while the whole list explains more for its price."""
-    for _ in range(3):
+    for _ in range(6):
         before = rules
         for rule in before:
             if rule in rules:
                 rules = _split(table, open_, rules, rule, price)
-        for n, one in enumerate(before):
-            for other in before[n + 1 :]:
+        pieces = rules
+        for n, one in enumerate(pieces):
+            for other in pieces[n + 1 :]:
                 if one in rules and other in rules and _akin(table, one, other):
                     rules = _joined(table, open_, rules, (one, other), price)
         if rules == before:
@@ -152,20 +159,35 @@ def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list
 
 
 def _split(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
-    """Two rules for one, along what marks those of its probes that pass."""
+    """Two rules for one: along what marks those of its probes that pass, or one value of a condition apart from the rest.
+
+    A rule that the two make needless is left out.
+    """
     others = [other for other in rules if other != rule]
-    inside = next(region for n, region in _Basis(table, open_, rules, price).regions if rules[n] == rule)
-    gain, _ = _Basis(table, inside, (), price, passing=True).grown(_views(table, rule) & inside)[0]
     best, value = rules, _total(table, open_, rules, price)
-    for mark in (m for m in np.argsort(-gain)[:_MARKS] if gain[m] > price):
-        values = (int(mark),)
-        halves: list[Draft] = [(*rule, (values, negated)) for negated in (False, True)]
+    for halves in _halves(table, open_, rules, rule, price):
         _, first = _climb(table, _Basis(table, open_, [*others, halves[1]], price), halves[0])
         _, second = _climb(table, _Basis(table, open_, [*others, first], price), halves[1])
-        for candidate in ([*others, first, second], [*others, first], [*others, second]):
+        both = [*others, first, second]
+        for candidate in (both, *([r for r in both if r != gone] for gone in both)):
             if len(set(candidate)) == len(candidate) and (found := _total(table, open_, candidate, price)) > value:
                 best, value = candidate, found
     return best
+
+
+def _halves(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> Iterator[tuple[Draft, Draft]]:
+    inside = next(region for n, region in _Basis(table, open_, rules, price).regions if rules[n] == rule)
+    gain, _ = _Basis(table, inside, (), price, passing=True).grown(_views(table, rule) & inside)[0]
+    for mark in (m for m in np.argsort(-gain)[:_MARKS] if gain[m] > price):
+        yield (*rule, ((int(mark),), False)), (*rule, ((int(mark),), True))
+    for n, (values, negated) in enumerate(rule):
+        groups = [(v,) for v in values] + [
+            draft[0][0] for draft in _said(table, rule) if set(draft[0][0]) < set(values)
+        ]
+        for group in dict.fromkeys(groups) if len(values) > 1 and not negated else ():
+            left = tuple(v for v in values if v not in group)
+            one, other = ((*rule[:n], (some, False), *rule[n + 1 :]) for some in (group, left))
+            yield one, other
 
 
 def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Draft], price: float) -> list[Draft]:
@@ -210,7 +232,35 @@ def _implies(table: Table, one: Draft, other: Draft) -> bool:
 
 def _total(table: Table, open_: Bits, rules: Sequence[Draft], price: float) -> float:
     """How well a whole list explains what was measured, less its price."""
-    return _Basis(table, open_, rules, price).loss - sum(_cost(rule, price) for rule in rules)
+    cost = sum(max(_cost(rule, price), sum(_cost(part, price) for part in _said(table, rule))) for rule in rules)
+    return _Basis(table, open_, rules, price).loss - cost
+
+
+def _said(table: Table, rule: Draft) -> list[Draft]:
+    """What a rule says in one breath, apart: one rule for those values of a condition beside which the same others matter.
+
+    "Which row or how many, changed, not row 4, not 0 or 1" tells of two things: no row is 0, and no number is row 4.
+    """
+    most = [rule]
+    for n, (values, negated) in enumerate(rule):
+        rest = rule[:n] + rule[n + 1 :]
+        of: dict[Draft, list[int]] = {}
+        for value in values if len(values) > 1 and not negated and any(no for _, no in rest) else ():
+            of.setdefault(_mattering(table, value, rest), []).append(value)
+        if len(of) > len(most):
+            most = [((tuple(few), False), *others) for others, few in of.items()]
+    return most
+
+
+def _mattering(table: Table, value: int, rest: Draft) -> Draft:
+    """Of some conditions all but the negated ones that shut nothing out where a value holds, and the others do."""
+    held = [table.holds((value,), False), *(table.holds(*condition) for condition in rest)]
+    found = []
+    for n, condition in enumerate(rest, start=1):
+        open_ = np.bitwise_and.reduce([h for k, h in enumerate(held) if k != n])
+        if not condition[1] or np.bitwise_count(open_ & ~held[n]).sum() > _IDLE * np.bitwise_count(open_).sum():
+            found.append(condition)
+    return tuple(found)
 
 
 class _Basis:
@@ -231,7 +281,9 @@ class _Basis:
         self._rates = np.clip([_rate(table, level) for level in self._levels], 1e-4, 1 - 1e-4)
         self._logs = np.stack([np.log(self._rates), np.log1p(-self._rates)])
         self.loss = float(self.sums(open_)[2])
-        self._tops: dict[frozenset[Condition], list[Condition]] = {}  # climbs that start apart come to the same places
+        self._tops: dict[
+            frozenset[Condition], tuple[list[Condition], list[int]]
+        ] = {}  # climbs that start apart come to the same places
         self._worths: dict[frozenset[Condition], float] = {}
 
     def gain(self, sums: Array) -> Array:
@@ -252,11 +304,25 @@ class _Basis:
 
     def tops(self, draft: Draft) -> list[Condition]:
         """The three conditions, and the two negated ones, that add most to what a draft holds already."""
+        return self._grown(draft)[0]
+
+    def cuts(self, draft: Draft) -> list[int]:
+        """Of each kind the attributes that add most, among those that only part of a draft's probes have."""
+        return self._grown(draft)[1]
+
+    def _grown(self, draft: Draft) -> tuple[list[Condition], list[int]]:
         key = frozenset(draft)
         if key not in self._tops:
-            (plain, _), (negated, _) = self.grown(_views(self.table, draft))
-            found: list[Condition] = [((int(f),), False) for f in np.argsort(-plain)[:3]]
-            self._tops[key] = found + [((int(f),), True) for f in np.argsort(-negated)[:2]]
+            views = _views(self.table, draft)
+            plain, negated = (self.sums(self.table.of_each(views, slice(None), no)) for no in (False, True))
+            gain, gain_of_not = self.gain(plain), self.gain(negated)
+            found: list[Condition] = [((int(f),), False) for f in np.argsort(-gain)[:3]]
+            found += [((int(f),), True) for f in np.argsort(-gain_of_not)[:2]]
+            part = plain[1] <= _PART * float(self.sums(_any(views))[1])
+            value = np.where(part, gain, -np.inf)
+            best = (of[np.argsort(-value[of])[:_CUTS]] for of in map(self.table.of_kind, _JOINED) if len(of))
+            cuts = [int(f) for few in best for f in few if part[f]]
+            self._tops[key] = found, cuts
         return self._tops[key]
 
     def sums(self, probes: Bits) -> Array:
@@ -387,6 +453,31 @@ def _moves(table: Table, basis: _Basis, draft: Draft) -> Iterator[Draft]:
             )
     if len(draft) < MOST:
         yield from ((*draft, condition) for condition in basis.tops(draft))
+        yield from _cut(table, basis, draft)
+    for kind in {table.kind[values[0]] for values, negated in draft if negated}:
+        yield from _plainer(table, basis, draft, kind)
+
+
+def _plainer(table: Table, basis: _Basis, draft: Draft, kind: str) -> Iterator[Draft]:
+    """What is instead of what is not: a condition for all negated ones of a kind, or the values that they leave."""
+    bare = tuple(c for c in draft if not (c[1] and table.kind[c[0][0]] == kind))
+    yield from ((*bare, condition) for condition in basis.tops(bare) if not condition[1])
+    of = table.of_kind(kind)
+    fails = table.count(table.of_each(_views(table, draft), of, False))[0]
+    if kind in _JOINED and len(of) and fails.max() >= _FAILS:
+        first = int(of[np.argmax(fails)])
+        left = np.intersect1d(of[fails > 0], table.may_join((first,), alone=not bare))
+        values = sorted((first, *left.tolist()), key=lambda f: -fails[np.searchsorted(of, f)])[:_VALUES]
+        yield (*bare, (tuple(sorted(values)), False))
+
+
+def _cut(table: Table, basis: _Basis, draft: Draft) -> Iterator[Draft]:
+    """A draft with one condition more that holds of two values of a slot; neither alone need gain anything."""
+    views = _views(table, draft)
+    for f in basis.cuts(draft):
+        same = table.may_join((f,), alone=not draft)
+        for g in _wider(basis, views, (f,), False, same) if len(same) else ():
+            yield (*draft, (tuple(sorted((f, g))), False))
 
 
 def _wider(basis: _Basis, context: Bits, values: tuple[int, ...], negated: bool, same: Array) -> list[int]:

@@ -155,17 +155,21 @@ class Table:
 
         "red" and "blue" are of one slot, "red" and "row1" are not: things have both. Answers are of one slot where they
         are of one kind (a number, a letter, words, nothing at all) and answer the same ways of asking, so that neither
-        "4 or purple" nor "none or purple" is anything. Where a condition stands alone, the same goes
-        for ways of asking and what they are answered with.
+        "4 or purple" nor "none or purple" is anything. A single question may stand beside ways of asking. Where a condition
+        stands alone, the same goes for ways of asking and what they are answered with.
 
         Args:
             values: Numbers of attributes, of one kind.
             alone: Whether nothing else is demanded.
         """
         kind = self.kind[values[0]]
+        if kind == "the question":
+            kind = "asks"
         if kind not in ("asks", "says", "answer", "about", "shows"):
             return np.zeros(0, np.int64)
-        same: Array = np.setdiff1d(self._of_kind[kind], values)
+        same: Array = np.setdiff1d(self.of_kind(kind), values)
+        if kind == "asks":
+            same = np.concatenate([same, np.setdiff1d(self.of_kind("the question"), values)])
         if not len(same):
             return same
         if kind == "answer":
@@ -174,6 +178,8 @@ class Table:
         if kind in ("says", "about", "shows"):
             share = np.bitwise_count(mine).sum(dtype=np.int64) / max(1, self._views)
             same = same[self._together(mine, same) <= _SHARED * self._times[same] * share]
+        if kind == "asks":
+            same = same[self._together(mine, same) == 0]  # a question is of one form
         if len(same) and (kind == "answer" or (alone and kind == "asks")):
             beside = self.of_kind("asks" if kind == "answer" else "answer")
             own, its = self._together(mine, beside), self._asked_and_answered(beside, same)

@@ -1,10 +1,11 @@
 """`make bench-truth`: how much the search finds of what was planted, and how often it cries wolf.
 
-    python -m auditdm.sandbox.bench_truth [SEEDS] [gaps] [clean] [prompt-only] [zoo]
+    python -m auditdm.sandbox.bench_truth [SEEDS] [gaps] [drawn] [clean] [prompt-only] [zoo]
 
-The stand-in audits the shipped gap file with each seed; then clean twins alone, a hundred seeds of them; then the same
-file without looking closer; then the zoo's own auditor. Each part is written to runs/truth-PART.json. Seeds are audited
-side by side, one process a core; what a seed brought is kept in runs/truth-PART/, so an interrupted bench goes on.
+The stand-in audits the shipped gap file with each seed; then gaps that are drawn by chance, other ones for each seed; then
+clean twins alone, a hundred of them; then the shipped file without looking closer; then the zoo's own auditor. Each part is
+written to runs/truth-PART.json. Seeds are audited side by side, one process a core; what a seed brought is kept in
+runs/truth-PART/, so an interrupted bench goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from auditdm.runs.searching import Effort
+from auditdm.sandbox.drawn_gaps import drawn
 from auditdm.sandbox.gap_files import GapFile, OrganismSpec, load_gaps
 from auditdm.sandbox.selftest import Audited, audits_of, told
 from auditdm.sandbox.standin import Author
@@ -43,8 +45,10 @@ def main(seeds: int, parts: list[str], root: Path = Path("runs")) -> None:
     gaps = shipped_gaps()
     twins = GapFile(tuple(OrganismSpec(f"clean twin {n}", base_error=0.02) for n in range(10)), gaps.references)
     taught = replace(gaps, organisms=gaps.organisms[:12])
+    by_chance = [drawn(seed) for seed in range(seeds)]
     measured: dict[str, tuple[GapFile, range]] = {
         "gaps": (gaps, range(seeds)),
+        "drawn": (GapFile(tuple(o for file in by_chance for o in file.organisms), gaps.references), range(seeds)),
         "clean": (twins, range(100, 110)),  # a hundred twins; those of a seed share its proposals
         "prompt-only": (gaps, range(seeds)),
         "zoo": (taught, range(min(3, seeds))),
@@ -62,6 +66,7 @@ def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
     """The audits of one seed, from the last time if they were made then."""
     path = kept / f"{seed}.pickle"
     if not path.exists():
+        file = drawn(seed) if part == "drawn" else file
         audits = audits_of(
             file, seed, effort=Effort(focus=part != "prompt-only"), author=zoo_author() if part == "zoo" else None,
             tell=_tell,
