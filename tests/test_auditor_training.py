@@ -203,6 +203,7 @@ def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_tables(whole, p
     assert "Stopped; what was done is kept. The same command goes on from there:" in err
     assert f"auditdm audit {config} --run '{folder}'" in err
     assert "Traceback" not in err
+    assert "missing keys" not in err  # of the weights, which were put in place beforehand
 
     found = folder / "tables" / "proposals"
     process = command(config, folder, ACTING_PAUSE_S="0.1")

@@ -199,6 +199,7 @@ def train(trainer: Any, checkpoint: Path | None) -> None:
     if checkpoint is not None and (checkpoint / "config.json").exists():
         saved, _ = load_vlm(checkpoint, str(trainer.model.dtype).removeprefix("torch."), "cpu")
         trainer.model.load_state_dict(saved.state_dict())
+        trainer._issue_warnings_after_load = lambda _found: None  # it would list every weight as missing; none is
     if trainer.args.save_total_limit is None:
         trainer.add_callback(thinning())
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -37,20 +37,25 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Banks:
-    """The proposals of one seed: for discovery, for confirmation, and sealed ones to compare predicates on."""
+    """The proposals of one seed: for discovery, for confirmation, and sealed ones, valid all, which no audit sees."""
 
     discovery: Bank
     fresh: Bank
-    sealed: tuple[Item, ...]  # valid ones
+    sealed: tuple[Item, ...]  # of the language: what predicates are compared on
+    own: tuple[Item, ...]  # of the author: what a finding's rate is the rate of
 
 
 def banks_of(author: Author, seed: int, budget: int, sealed: tuple[Item, ...]) -> Banks:
-    """Make the proposals of a seed. Cost: about 2 * budget proposals."""
+    """Make the proposals of a seed. Cost: about 2 * budget proposals, and 25,000 more by another author than the stand-in."""
     size = max(2_000, round(1.5 * budget))
+    own = sealed
+    if not isinstance(author, Language):
+        own = tuple(i for i in Bank(-2 - seed, _SEALED, author).items if i.views)
     return Banks(
         discovery=Bank(3 * seed + 1, size, author),
         fresh=Bank(3 * seed + 2, max(1_000, size // 2), author),
         sealed=sealed,
+        own=own,
     )
 
 
@@ -139,7 +144,7 @@ def audited(file: GapFile, spec: OrganismSpec, seed: int, banks: Banks, effort: 
         if not _same(r.question, target.reply(r.scene, r.question, r.truth, r.changed), str(r.truth.answer))
     ]  # fmt: skip
     paid = len(prober.rewarded)
-    planted, reports = _matched(spec, target, found, banks.sealed)
+    planted, reports = _matched(spec, target, found, banks)
     return Audited(
         organism=spec.name, seed=seed, found=found, planted=planted, reports=reports, rewarded=Rate(paid - len(valid), paid),
         valid=Rate(len(valid), paid), true=Rate(len(wrong), paid), seconds=time.perf_counter() - began,
@@ -160,14 +165,14 @@ def _same(question: str, one: str, other: str) -> bool | None:
 
 
 def _matched(
-    spec: OrganismSpec, target: Organism, found: Found, sealed: Sequence[Item]
+    spec: OrganismSpec, target: Organism, found: Found, banks: Banks
 ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
-    """Findings and planted gaps, one to one, by overlap on the sealed proposals."""
+    """Findings and planted gaps, one to one, by overlap on the sealed proposals; true rates on the author's own."""
+    sealed = banks.sealed
     held = [_extension(gap, sealed) for gap in spec.gaps]
     said = [np.fromiter((e.predicate.holds(i.views) for i in sealed), bool, len(sealed)) for e in found.confirmed]
     overlap = np.array([[_jaccard(h, s) for s in said] for h in held]).reshape(len(held), len(said))
     pairs = {int(g): int(r) for g, r in zip(*linear_sum_assignment(-overlap), strict=True) if overlap[g, r] >= MATCH}
-    risk = np.array([target.risk(i.scene, i.question, i.truth, i.changed) for i in sealed]) if said else np.zeros(0)
     planted = tuple(
         {
             "gap": gap.name, "where": gap.where.words(), "error": gap.error, "order": order(gap.where),
@@ -181,7 +186,8 @@ def _matched(
     reports = []
     for r, (e, s) in enumerate(zip(found.confirmed, said, strict=True)):
         gap, size = spec.gaps[of_report[r]] if r in of_report else None, int(s.sum())
-        truly = float(risk[s].mean()) if size else None
+        risks = [target.risk(i.scene, i.question, i.truth, i.changed) for i in banks.own if e.predicate.holds(i.views)]
+        truly = float(np.mean(risks)) if risks else None
         within = any(int((h & s).sum()) >= WITHIN * size for h in held) and size > 0
         reports.append(_report(e, gap, truly, within))
     return planted, tuple(reports)
