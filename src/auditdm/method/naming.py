@@ -205,11 +205,16 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
 
 def _same_slot(table: Table, one: Draft, other: Draft) -> Iterator[tuple[Condition, tuple[int, ...]]]:
     """The conditions of the one that values of a condition of the other may join, with these."""
-    for values, negated in one:
-        may = set(table.may_join(values, alone=len(one) == 1).tolist())
+    for n, (values, negated) in enumerate(one):
+        may = set(table.may_join(values, alone=_bare(one[:n] + one[n + 1 :])).tolist())
         for more, also in other:
             if also == negated and set(more) - set(values) <= may:
                 yield (values, negated), more
+
+
+def _bare(rest: Draft) -> bool:
+    """Whether conditions say nothing of what is, so that one beside them stands as good as alone."""
+    return all(negated for _, negated in rest)
 
 
 def _akin(table: Table, one: Draft, other: Draft) -> bool:
@@ -445,7 +450,7 @@ def _moves(table: Table, basis: _Basis, draft: Draft) -> Iterator[Draft]:
         if len(values) > 1:
             yield from ((*rest, (tuple(v for v in values if v != gone), negated)) for gone in values)
         yield from ((*rest, condition) for condition in basis.tops(rest))
-        same = table.may_join(values, alone=not rest)
+        same = table.may_join(values, alone=_bare(rest))
         if len(values) < (_VALUES_OF_NOT if negated else _VALUES) and len(same):
             yield from (
                 (*rest, (tuple(sorted((*values, f))), negated))
@@ -466,7 +471,7 @@ def _plainer(table: Table, basis: _Basis, draft: Draft, kind: str) -> Iterator[D
     fails = table.count(table.of_each(_views(table, draft), of, False))[0]
     if kind in _JOINED and len(of) and fails.max() >= _FAILS:
         first = int(of[np.argmax(fails)])
-        left = np.intersect1d(of[fails > 0], table.may_join((first,), alone=not bare))
+        left = np.intersect1d(of[fails > 0], table.may_join((first,), alone=_bare(bare)))
         values = sorted((first, *left.tolist()), key=lambda f: -fails[np.searchsorted(of, f)])[:_VALUES]
         yield (*bare, (tuple(sorted(values)), False))
 
@@ -475,7 +480,7 @@ def _cut(table: Table, basis: _Basis, draft: Draft) -> Iterator[Draft]:
     """A draft with one condition more that holds of two values of a slot; neither alone need gain anything."""
     views = _views(table, draft)
     for f in basis.cuts(draft):
-        same = table.may_join((f,), alone=not draft)
+        same = table.may_join((f,), alone=_bare(draft))
         for g in _wider(basis, views, (f,), False, same) if len(same) else ():
             yield (*draft, (tuple(sorted((f, g))), False))
 
