@@ -274,6 +274,24 @@ def test_a_search_that_was_killed_goes_on_and_finds_the_same(made):
     assert len(calls) == 2
 
 
+def test_what_few_edits_do_not_take_out_of_the_mode_is_edited_more_often(made):
+    def seldom(shown, count):
+        asked.append((len(shown), count))
+        return [["paint right red", *(["paint left red"] if count > 24 else [])] for _ in shown]
+
+    asked = []
+    run, examiner = made()
+    [cause] = found_by(run, examiner, commands=seldom)["findings"]
+    assert cause["state"] == "in the picture" and cause["relevant"]["asked"] == 24 and not cause["without"]
+    assert asked == [(8, 24)] * 3 + [(2, 96)] * 12
+    assert len({r["id"] for r in run.rows("proposals") if r["phase"] == "cause"}) == 48
+    found_by(run, examiner, commands=seldom)  # given again: nobody is asked
+    assert len(asked) == 15
+    run, examiner = made(name="enough")
+    found_by(run, examiner, commands=seldom, pairs=2)
+    assert asked[15:] == [(8, 24)] * 3 + [(2, 96)]
+
+
 def test_no_more_probes_are_edited_than_it_takes(made):
     run, examiner = made()
     [cause] = found_by(run, examiner, pairs=8)["findings"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL.Image import Image
@@ -47,8 +47,9 @@ Describe = Callable[[Sequence[Image]], list[str | None]]
 FILE = "causes.json"
 PHASE, ARM = "cause", "causes"
 _TURN = 8  # failing probes at a time: as many pictures as this times the edits are in memory
+_HARDER = 4  # times the edits, for probes without a pair where too few have one
 _WAVE = 4  # edits of each of them that the references are asked about at a time, smallest first
-_PAIR = "pair"
+_PAIR, _ELSEWHERE = "pair", "the name does not hold of it on a second look"
 
 
 def find_causes(
@@ -74,7 +75,8 @@ def find_causes(
         names: Words that name what pictures show, as `attributes` takes them.
         commands: Writes edit commands for N pictures with questions, such as `auditor_commands`.
         pairs: So many pairs for each finding, or a few more, if its failing probes give them.
-        edits: Commands wanted for each failing probe.
+        edits: Commands wanted for each failing probe; four times as many in a second round, for those without a pair, where
+            the first round gave too few pairs.
         tell: Called with ("causes", {"finding", "done", "of", "pairs"}): findings, and pairs of this one.
 
     Returns:
@@ -87,7 +89,8 @@ def find_causes(
         StoreError: The disk refused, or a probe of a finding is not in the run.
 
     Cost: for each finding at most 2 * (pairs + 7) target calls, and for each failing probe that is tried `edits` commands
-        and edits, and for at most as many edited pictures R answers and, where it is needed, each description.
+        and edits (five times as many if it is tried twice), and for at most as many edited pictures R answers and, where it
+        is needed, each description.
     """
     if examiner.roles.editor is None:
         return {}
@@ -103,18 +106,24 @@ def find_causes(
     )
     failing = _failing(run, confirmed)
     told = _told(confirmed, tried)
-    for place, finding in enumerate(confirmed):
-        known = tried[finding["id"]]
-        for start in range(0, len(failing[finding["id"]]), _TURN):
-            turn = failing[finding["id"]][start : start + _TURN]
-            if _measured(known) >= pairs:
-                break
-            if all(before["id"] in known for before in turn):
-                continue
-            known |= _paired(means, finding, turn, place, start)
-            told = _told(confirmed, tried)
-            run.write_json(FILE, told)
-            tell("causes", {"finding": finding["name"], "done": place, "of": len(confirmed), "pairs": _measured(known)})
+    for times in (1, _HARDER):
+        for place, finding in enumerate(confirmed):
+            known = tried[finding["id"]]
+            left = [n for n, before in enumerate(failing[finding["id"]]) if _is_left(known.get(before["id"]), times)]
+            turn = max(1, _TURN // times)
+            for some in (left[start : start + turn] for start in range(0, len(left), turn)):
+                if _measured(known) >= pairs:
+                    break
+                befores = {n: failing[finding["id"]][n] for n in some}
+                known |= _paired(replace(means, edits=edits * times), finding, befores, place)
+                for before in befores.values():
+                    known[before["id"]]["times"] = times
+                told = _told(confirmed, tried)
+                run.write_json(FILE, told)
+                tell(
+                    "causes",
+                    {"finding": finding["name"], "done": place, "of": len(confirmed), "pairs": _measured(known)},
+                )
     run.write_json(FILE, told)
     return told
 
@@ -173,9 +182,21 @@ class _Made:
     changed_share: float
 
 
-def _paired(means: _Means, finding: Row, failing: Sequence[Row], place: int, start: int) -> dict[str, dict[str, Any]]:
-    """What came of each failing probe, by its id; pairs are written to the tables."""
-    predicate = Predicate.from_json(finding["predicate"])
+def _is_left(tried: Mapping[str, Any] | None, times: int) -> bool:
+    """Whether a failing probe is still to be edited, `times` as often as at first."""
+    return tried is None or (tried["why"] not in (_PAIR, _ELSEWHERE) and tried.get("times", 1) < times)
+
+
+def _paired(means: _Means, finding: Row, befores: Mapping[int, Row], place: int) -> dict[str, dict[str, Any]]:
+    """What came of some failing probes, by their ids; pairs are written to the tables.
+
+    Args:
+        means: Whatever takes part.
+        finding: Whose probes they are.
+        befores: Each by its number among the finding's.
+        place: The finding's number.
+    """
+    predicate, failing, numbers = Predicate.from_json(finding["predicate"]), list(befores.values()), list(befores)
     pictures = {before["picture_id"]: means.run.picture(before["picture_id"]) for before in failing}
     held = _held(means, predicate, failing, pictures)
     made = _made(means, [before for before, holds in zip(failing, held, strict=True) if holds], pictures)
@@ -186,7 +207,7 @@ def _paired(means: _Means, finding: Row, failing: Sequence[Row], place: int, sta
     for n, (before, holds, ones, edits) in enumerate(zip(failing, held, made, known, strict=True)):
         relevant, control = choose(edits)
         if relevant is None or control is None:
-            found[before["id"]] = {"why": _without(edits) if holds else "the name does not hold of it on a second look"}
+            found[before["id"]] = {"why": _without(edits) if holds else _ELSEWHERE}
             continue
         found[before["id"]] = {"why": _PAIR, "broken": json.loads(Predicate(edits[relevant].broken).as_json())}
         chosen += [(n, "relevant", ones[relevant]), (n, "control", ones[control])]
@@ -194,7 +215,7 @@ def _paired(means: _Means, finding: Row, failing: Sequence[Row], place: int, sta
     examined = [
         Examined(
             request=Request(
-                arm=ARM, phase=PHASE, step=place, copy=2 * (start + n) + (kind == "control"),
+                arm=ARM, phase=PHASE, step=place, copy=2 * numbers[n] + (kind == "control"),
                 source_id=failing[n]["picture_id"], action="edit", question=None,
             ),
             reply=written(one.probe.proposal), proposal=one.probe.proposal, probe=one.probe, verdict=j.verdict,
