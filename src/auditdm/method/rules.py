@@ -1,0 +1,266 @@
+"""Rules: predicates in the making, what a list of them explains of measured probes, and the search for a better one.
+
+A rule is searched for by a beam over conjunctions, then by hill climbing that adds, drops, exchanges, widens and narrows
+conditions and says what is instead of what is not. `auditdm.method.naming` makes lists of them.
+
+Source: ours, after subgroup discovery (beam search, and one rule after another within the last one's exceptions).
+
+Shapes: N measured probes, W words of 64 of them (sets are bits), V views of each, F attributes, L levels: the rules and the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from auditdm.method.search_space import Array, Bits, Table
+
+MOST = 4  # conditions of a rule
+VALUES = 8  # attributes of a condition
+_VALUES_OF_NOT = 2
+FAILS = 4  # failures of a kind from which on it is worth a look
+_JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several values may stand in one condition
+_CUTS = 1  # attributes of each that are tried with a second one of their slot
+_PART = 0.8  # and the share of a draft's probes that have it at most
+_OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
+Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
+Draft = tuple[Condition, ...]
+
+
+class Basis:
+    """What the rules found so far say of each probe: the rate of the rule that it belongs to, or the rate of the rest."""
+
+    def __init__(
+        self, table: Table, open_: Bits, rules: Sequence[Draft], price: float, *, passing: bool = False
+    ) -> None:
+        self.table, self.open, self.price = table, open_, price
+        self.passing = passing  # look for what passes instead
+        held = [probes_of(table, rule) & open_ for rule in rules]
+        left = open_
+        self.regions: list[tuple[int, Bits]] = []  # rule's number and its probes, highest rate first
+        for n in sorted(range(len(rules)), key=lambda n: -_rate(table, held[n])):
+            self.regions.append((n, held[n] & left))
+            left = left & ~held[n]
+        self._levels = np.stack([*(region for _, region in self.regions), left])
+        self._rates = np.clip([_rate(table, level) for level in self._levels], 1e-4, 1 - 1e-4)
+        self._logs = np.stack([np.log(self._rates), np.log1p(-self._rates)])
+        self.loss = float(self.sums(open_)[2])
+        # climbs that start apart come to the same places
+        self._tops: dict[frozenset[Condition], tuple[list[Condition], list[int]]] = {}
+        self._worths: dict[frozenset[Condition], float] = {}
+
+    def gain(self, sums: Array) -> Array:
+        """How much better one rate of their own explains some probes; 0 where they do not fail more often than expected.
+
+        Args:
+            sums: (4, ...): failing probes, probes, and what the levels say of them: log-likelihood and failures expected.
+        """
+        fails, inside, loss, expected = sums
+        return np.where((fails > expected) != self.passing, _likelihood(fails, inside) - loss, 0.0)
+
+    def worth(self, draft: Draft) -> float:
+        """Gain less price."""
+        key = frozenset(draft)
+        if key not in self._worths:
+            self._worths[key] = float(self.gain(self.sums(probes_of(self.table, draft)))) - self.cost(draft)
+        return self._worths[key]
+
+    def tops(self, draft: Draft) -> list[Condition]:
+        """The three conditions, and the two negated ones, that add most to what a draft holds already."""
+        return self._grown(draft)[0]
+
+    def cuts(self, draft: Draft) -> list[int]:
+        """Of each kind the attributes that add most, among those that only part of a draft's probes have."""
+        return self._grown(draft)[1]
+
+    def _grown(self, draft: Draft) -> tuple[list[Condition], list[int]]:
+        key = frozenset(draft)
+        if key not in self._tops:
+            views = views_of(self.table, draft)
+            plain, negated = (self.sums(self.table.of_each(views, slice(None), no)) for no in (False, True))
+            gain, gain_of_not = self.gain(plain), self.gain(negated)
+            found: list[Condition] = [((int(f),), False) for f in np.argsort(-gain)[:3]]
+            found += [((int(f),), True) for f in np.argsort(-gain_of_not)[:2]]
+            part = plain[1] <= _PART * float(self.sums(any_of(views))[1])
+            value = np.where(part, gain, -np.inf)
+            best = (of[np.argsort(-value[of])[:_CUTS]] for of in map(self.table.of_kind, _JOINED) if len(of))
+            cuts = [int(f) for few in best for f in few if part[f]]
+            self._tops[key] = found, cuts
+        return self._tops[key]
+
+    def sums(self, probes: Bits) -> Array:
+        """(4, ...): what `gain` needs, of the open probes among each set (..., W)."""
+        found = np.zeros((4, *probes.shape[:-1]))
+        if probes.ndim == 1:
+            fails, passes = self.table.count(probes & self._levels)
+            found[:] = fails.sum(), (fails + passes).sum(), self._logs[0] @ fails + self._logs[1] @ passes, 0.0
+            found[3] = self._rates @ (fails + passes)
+            return found
+        everywhere = np.bitwise_or.reduce(probes.reshape(-1, probes.shape[-1]), axis=0)
+        for n, level in enumerate(self._levels):
+            if (level & everywhere).any():
+                fails, passes = self.table.count(probes & level)
+                found[0] += fails
+                found[1] += fails + passes
+                found[2] += self._logs[0, n] * fails + self._logs[1, n] * passes
+                found[3] += self._rates[n] * (fails + passes)
+        return found
+
+    def cost(self, draft: Draft) -> float:
+        """Of a rule, and of its conditions."""
+        return cost_of(draft, self.price)
+
+    def grown(self, views: Bits) -> list[tuple[Array, Array]]:
+        """For each attribute, then for its absence: (F,) the gain of a set of views together with it, and the failures."""
+        both = [self.sums(self.table.of_each(views, slice(None), negated)) for negated in (False, True)]
+        return [(self.gain(sums), sums[0]) for sums in both]
+
+
+def cost_of(draft: Draft, price: float) -> float:
+    """Of a rule, and of the attributes in its conditions."""
+    return price + sum(price * len(values) * (_OF_NOT if negated else 1.0) for values, negated in draft)
+
+
+def _rate(table: Table, mask: Bits) -> float:
+    fails, passes = table.count(mask)
+    return (float(fails) + 0.5) / (float(fails + passes) + 1.0)
+
+
+def _likelihood(k: Array, n: Array) -> Array:
+    passed = n - k
+    share = np.maximum(n, 1e-12)
+    found: Array = k * np.log(np.maximum(k, 1e-12) / share) + passed * np.log(np.maximum(passed, 1e-12) / share)
+    return found
+
+
+def views_of(table: Table, draft: Draft) -> Bits:
+    """(V, W): the views of which a draft holds."""
+    views = table.all_VW
+    for values, negated in draft:
+        views = views & table.holds(values, negated)
+    return views
+
+
+def probes_of(table: Table, draft: Draft) -> Bits:
+    """(W,): the probes of which a draft holds."""
+    return any_of(views_of(table, draft))
+
+
+def any_of(views: Bits) -> Bits:
+    """(W,): the probes that have one of the views (V, W)."""
+    probes: Bits = np.bitwise_or.reduce(views, axis=0)
+    return probes
+
+
+def best_rule(table: Table, basis: Basis, *, depth: int = 3, width: int = 12) -> tuple[float, Draft]:
+    """The draft of the highest worth, and its worth."""
+    beam: list[tuple[Draft, Bits]] = [((), table.all_VW & basis.open)]
+    best: list[Draft] = []
+    seen: set[frozenset[Condition]] = set()
+    for _ in range(depth):
+        following: list[tuple[Draft, Bits]] = []
+        for draft, parent in _grown(basis, beam, 4 * width):
+            key = frozenset(draft)
+            if key in seen or len(key) < len(draft):
+                continue
+            seen.add(key)
+            mask = beam[parent][1] & table.holds(*draft[-1])
+            if not any(np.array_equal(mask, other) for _, other in following):
+                following.append((draft, mask))
+            if len(following) == width:
+                break
+        if not following:
+            break
+        beam = following
+        best.append(beam[0][0])
+    return max((climb(table, basis, draft) for draft in best), key=lambda c: c[0], default=(-np.inf, ()))
+
+
+def _grown(basis: Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list[tuple[Draft, int]]:
+    """The drafts of a beam with one condition more, best first, each with the number of the draft that it grew from."""
+    found: list[tuple[float, int, int, bool]] = []
+    for parent, (draft, mask) in enumerate(beam):
+        before = basis.cost(draft)
+        for negated, (gain, fails) in zip((False, True), basis.grown(mask), strict=True):
+            value = gain - before - basis.price * (_OF_NOT if negated else 1.0)
+            value[fails < (0 if basis.passing else 3)] = -np.inf
+            found += [(float(value[f]), parent, int(f), negated) for f in np.argsort(-value)[:most]]
+    ordered = sorted((f for f in found if np.isfinite(f[0])), key=lambda f: (-f[0], f[2], f[3], f[1]))[: 2 * most]
+    return [((*beam[parent][0], ((column,), negated)), parent) for _, parent, column, negated in ordered]
+
+
+def climb(table: Table, basis: Basis, draft: Draft, kept: Condition | None = None) -> tuple[float, Draft]:
+    """Change one thing at a time while it gains; returns (worth, draft). A condition that is to be kept comes first."""
+    value = basis.worth(draft)
+    for _ in range(12):
+        moves = set(_moves(table, basis, draft))
+        if kept is not None:
+            moves = {(kept, *(c for c in move if c != kept)) for move in moves if kept in move}
+        scored = [(basis.worth(move), move) for move in moves]
+        better = max(scored, key=lambda s: (s[0], s[1]), default=(value, draft))
+        if better[0] <= value + 1e-6:
+            break
+        value, draft = better
+    return value, draft
+
+
+def _moves(table: Table, basis: Basis, draft: Draft) -> Iterator[Draft]:
+    for n, (values, negated) in enumerate(draft):
+        rest = draft[:n] + draft[n + 1 :]
+        if rest:
+            yield rest
+        if len(values) > 1:
+            yield from ((*rest, (tuple(v for v in values if v != gone), negated)) for gone in values)
+        yield from ((*rest, condition) for condition in basis.tops(rest))
+        same = table.may_join(values, alone=only_negated(rest))
+        if len(values) < (_VALUES_OF_NOT if negated else VALUES) and len(same):
+            yield from (
+                (*rest, (tuple(sorted((*values, f))), negated))
+                for f in _wider(basis, views_of(table, rest), values, negated, same)
+            )
+    if len(draft) < MOST:
+        yield from ((*draft, condition) for condition in basis.tops(draft))
+        yield from _cut(table, basis, draft)
+    for kind in {table.kind[values[0]] for values, negated in draft if negated}:
+        yield from _plainer(table, basis, draft, kind)
+
+
+def _plainer(table: Table, basis: Basis, draft: Draft, kind: str) -> Iterator[Draft]:
+    """What is instead of what is not: a condition for all negated ones of a kind, or the values that they leave."""
+    bare = tuple(c for c in draft if not (c[1] and table.kind[c[0][0]] == kind))
+    yield from ((*bare, condition) for condition in basis.tops(bare) if not condition[1])
+    of = table.of_kind(kind)
+    fails = table.count(table.of_each(views_of(table, draft), of, False))[0]
+    if kind in _JOINED and len(of) and fails.max() >= FAILS:
+        first = int(of[np.argmax(fails)])
+        left = np.intersect1d(of[fails > 0], table.may_join((first,), alone=only_negated(bare)))
+        values = sorted((first, *left.tolist()), key=lambda f: -fails[np.searchsorted(of, f)])[:VALUES]
+        yield (*bare, (tuple(sorted(values)), False))
+
+
+def _cut(table: Table, basis: Basis, draft: Draft) -> Iterator[Draft]:
+    """A draft with one condition more that holds of two values of a slot; neither alone need gain anything."""
+    views = views_of(table, draft)
+    for f in basis.cuts(draft):
+        same = table.may_join((f,), alone=only_negated(draft))
+        for g in _wider(basis, views, (f,), False, same) if len(same) else ():
+            yield (*draft, (tuple(sorted((f, g))), False))
+
+
+def _wider(basis: Basis, context: Bits, values: tuple[int, ...], negated: bool, same: Array) -> list[int]:
+    """The two values of the same slot that gain most beside these."""
+    table = basis.table
+    if negated:
+        found = table.of_each(context & table.holds(values, True), same, True)
+    else:
+        mine = any_of(context & table.holds(values, False))
+        found = table.of_each(context, same, False) | mine
+    changed = table.count(found).sum(0) != table.count(any_of(context & table.holds(values, negated))).sum()
+    gained = np.where(changed, basis.gain(basis.sums(found)), -np.inf)
+    return [int(same[f]) for f in np.argsort(-gained)[:2]]
+
+
+def only_negated(rest: Draft) -> bool:
+    """Whether conditions say nothing of what is, so that one beside them stands as good as alone."""
+    return all(negated for _, negated in rest)
