@@ -147,3 +147,55 @@ def test_weaknesses_that_share_an_answer_are_taken_apart_by_how_is_asked():
     found = named(gaps, seed=1)
     assert [best(where, found) >= FOUND for where, _ in gaps] == [True] * 3, [n.predicate.words() for n in found]
     assert len(found) == 3, [n.predicate.words() for n in found]
+
+
+# ---------------------------------------------------------------- what no single change of a rule leads to
+
+
+def asked(rng):
+    """How many, which row, or what is right or left of what, two views of the latter: each with its own answers."""
+    form = rng.choice(("how many ...?", "which row ...?", "is the ... left of ...?", "is the ... right of ...?"))
+    found = {f'asks "{form}"', rng.choice(("picture changed", "picture as it was"))}
+    if form == "how many ...?":
+        count = rng.randint(0, 7)
+        found |= {f'answer "{count}"', *(f"answer >= {n}" for n in range(1, count + 1))}
+        return (frozenset(found | {f"answer <= {n}" for n in range(count, 7)}),)
+    things = [(rng.randint(1, 4), rng.randint(1, 4)) for _ in range(1 if form == "which row ...?" else 2)]
+    found.add(
+        f'answer "row{things[0][0]}"' if form == "which row ...?" else rng.choice(('answer "yes"', 'answer "no"'))
+    )
+    return tuple(frozenset(found | {f'about "row{row}"', f'about "col{col}"'}) for row, col in things)
+
+
+def told(gaps, seed):
+    rng, phrases = random.Random(seed), Phrases()
+    held = [asked(rng) for _ in range(4_000)]
+    failed = [fails(seed, n, of_probe, gaps) for n, of_probe in enumerate(held)]
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
+    found = [n.predicate for n in names(table, np.ones(len(held), bool), thorough=True) if n.worth >= WORTH]
+    return [max((overlap(n, where, held) for n in found), default=0.0) for where, _ in gaps], found
+
+
+ROW, MANY = is_('asks "which row ...?"'), is_('asks "how many ...?"')
+LEFT, RIGHT = is_('asks "is the ... left of ...?"'), is_('asks "is the ... right of ...?"')
+TWO_IN_ONE = {
+    "another value of one condition has a rate and conditions of its own": [
+        (Predicate.of(LEFT), 0.3),
+        (Predicate.of(RIGHT, is_('about "row1"', 'about "row2"')), 0.6),
+    ],
+    "each exception is of one way of asking": [
+        (Predicate.of(ROW, is_("picture changed"), not_('answer "row4"')), 0.6),
+        (Predicate.of(MANY, is_("picture changed"), not_("answer <= 1")), 0.6),
+    ],
+    "two conditions of two values, of which no three gain anything": [
+        (Predicate.of(RIGHT, is_('about "row1"', 'about "row4"'), is_('about "col1"', 'about "col4"')), 0.6),
+        (Predicate.of(MANY, is_("answer >= 5")), 0.3),
+    ],
+}
+
+
+@pytest.mark.parametrize("gaps", TWO_IN_ONE.values(), ids=TWO_IN_ONE)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_two_weaknesses_that_one_rule_tells_nearly_as_well_have_two_names(gaps, seed):
+    overlaps, found = told(gaps, seed)
+    assert min(overlaps) >= FOUND and len(found) == 2, [n.words() for n in found]
