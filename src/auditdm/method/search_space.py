@@ -98,6 +98,7 @@ class Table:
         self._views = len(numbers)
         self._times = np.bitwise_count(self._bits_FVW).sum((1, 2), dtype=np.int64)
         self._pairs: Array | None = None
+        self._joins: dict[tuple[tuple[int, ...], bool], Array] = {}  # what may_join said
         self._of_kind = {k: np.flatnonzero([one == k for one in self.kind]) for k in set(self.kind)}
 
     def pack(self, mask_N: Array) -> Bits:
@@ -162,6 +163,12 @@ class Table:
             values: Numbers of attributes, of one kind.
             alone: Whether nothing else is demanded.
         """
+        key = tuple(values), alone
+        if key not in self._joins:
+            self._joins[key] = self._may_join(values, alone)
+        return self._joins[key]
+
+    def _may_join(self, values: Sequence[int], alone: bool) -> Array:
         kind = self.kind[values[0]]
         if kind == "the question":
             kind = "asks"
