@@ -27,7 +27,7 @@ from auditdm.sandbox.language import Truth
 from auditdm.sandbox.world import COLOURS, NOUNS, PATTERNS, SIZES, Scene, Thing
 
 Question = tuple[Scene, str, Truth]
-_SAMPLE = 4000  # random questions on which prevalence and overlap are counted
+_SAMPLE = 10_000  # random questions on which prevalence and overlap are counted
 _LEAST, _USUAL, _MOST = 0.005, 0.02, 0.12  # share of them
 _APART = 0.2  # of the smaller of two gaps that may lie in the other
 _OF_LOOKS = {"noun": NOUNS, "colour": COLOURS, "size": SIZES, "pattern": PATTERNS, "place": tuple(PLACES)}
