@@ -30,6 +30,7 @@ from auditdm.sandbox.gap_files import GapFile, OrganismSpec, load_gaps
 from auditdm.sandbox.selftest import Audited, audits_of, told
 from auditdm.sandbox.standin import Author
 
+PARTS = ("gaps", "drawn", "clean", "prompt-only", "zoo")
 _SHOWN = ("gap_recall", "gap_fdr", "outside_every_gap", "clean_twin_reports", "distractor_reports", "shared_reported_as_own",
           "predicate_exact", "interval_coverage", "calls_per_confirmed_gap", "canary_share", "seconds_per_audit")  # fmt: skip
 
@@ -42,24 +43,29 @@ def shipped_gaps() -> GapFile:
 
 def main(seeds: int, parts: list[str], root: Path = Path("runs")) -> None:
     """Measure the parts that are asked for; all of them where none is."""
-    gaps = shipped_gaps()
-    twins = GapFile(tuple(OrganismSpec(f"clean twin {n}", base_error=0.02) for n in range(10)), gaps.references)
-    taught = replace(gaps, organisms=gaps.organisms[:12])
-    by_chance = [drawn(seed) for seed in range(seeds)]
-    measured: dict[str, tuple[GapFile, range]] = {
-        "gaps": (gaps, range(seeds)),
-        "drawn": (GapFile(tuple(o for file in by_chance for o in file.organisms), gaps.references), range(seeds)),
-        "clean": (twins, range(100, 110)),  # a hundred twins; those of a seed share its proposals
-        "prompt-only": (gaps, range(seeds)),
-        "zoo": (taught, range(min(3, seeds))),
-    }
-    for part in parts or measured:
-        file, asked = measured[part]
+    if wrong := sorted(set(parts) - set(PARTS)):
+        raise SystemExit(f"There is no part {wrong[0]!r}; parts: {', '.join(PARTS)}.")
+    for part in parts or PARTS:
+        file, asked = _measured(part, seeds)
         kept = root / f"truth-{part}"
         kept.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
             audits = list(chain.from_iterable(pool.map(partial(_of_seed, part, file, kept), asked)))
         _keep(root / f"truth-{part}.json", told(file, audits))
+
+
+def _measured(part: str, seeds: int) -> tuple[GapFile, range]:
+    """Who is audited, and with which seeds."""
+    gaps = shipped_gaps()
+    if part == "drawn":
+        organisms = tuple(chain.from_iterable(drawn(seed).organisms for seed in range(seeds)))
+        return GapFile(organisms, gaps.references), range(seeds)
+    if part == "clean":  # a hundred twins; those of a seed share its proposals
+        twins = (OrganismSpec(f"clean twin {n}", base_error=0.02) for n in range(10))
+        return GapFile(tuple(twins), gaps.references), range(100, 110)
+    if part == "zoo":
+        return replace(gaps, organisms=gaps.organisms[:12]), range(min(3, seeds))
+    return gaps, range(seeds)
 
 
 def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
