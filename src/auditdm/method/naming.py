@@ -3,7 +3,7 @@
 The names form a list of rules: a probe belongs to the rule with the highest rate that holds of it, or to none. Rules are
 found one by one (`auditdm.method.rules`). What counts is how much better its own rate explains a rule's probes than the
 rates that the other rules gave them, in log-likelihood, less a price per condition. So a rule that is too broad is carved up
-by the next ones. In the end rules are split and joined while the list as a whole explains more for its price.
+by the next ones. In the end rules are reworded, split and joined while the list as a whole explains more for its price.
 
 Source: ours. arXiv:2306.12105 and 2312.02974 let a model propose descriptions; here they are mined from attributes, so that
 a name is tested before anybody believes it and finds fresh probes by itself.
@@ -22,6 +22,7 @@ import numpy as np
 from auditdm.method.predicate import Predicate
 from auditdm.method.rules import (
     FAILS,
+    JOINED,
     VALUES,
     Basis,
     Condition,
@@ -33,12 +34,14 @@ from auditdm.method.rules import (
     only_negated,
     probes_of,
     views_of,
+    wider,
 )
 from auditdm.method.search_space import Array, Bits, Table, predicate_of
 
 _PRICE = 0.8  # of a condition, in the log of the number of conditions that there are to choose from
 _SEEDS = 12  # ways of asking that a rule is taken apart into at most
 _NEARLY = 0.9  # of a rule's views that have what another demands: the two may be pieces of one
+_STARTS = 3  # values that a condition is found afresh from
 _MARKS = 6  # of what passes inside a rule, along which it may be split
 _ROUNDS = 6  # of splitting and joining, at most
 _IDLE = 0.02  # of what the other conditions leave: a condition that shuts out no more of it says nothing there
@@ -146,12 +149,13 @@ def _both_ways(table: Table, one: Draft, other: Draft) -> list[Draft]:
 
 
 def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
-    """Split and join rules while the whole list explains more for its price."""
+    """Reword, split and join rules while the whole list explains more for its price."""
     for _ in range(_ROUNDS):
         before = rules
         for rule in before:
-            if rule in rules:
-                rules = _split(table, open_, rules, rule, price)
+            for changed in (_reworded, _split):
+                if rule in rules:
+                    rules = changed(table, open_, rules, rule, price)
         pieces = rules
         for n, one in enumerate(pieces):
             for other in pieces[n + 1 :]:
@@ -160,6 +164,32 @@ def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list
         if rules == before:
             break
     return rules
+
+
+def _reworded(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
+    """The rule with the values of a condition found afresh: "clock or digit" may stand where "7, 8 or 9" tells more."""
+    others = [other for other in rules if other != rule]
+    basis = Basis(table, open_, others, price)
+    candidates = [rules]
+    for n, (values, negated) in enumerate(rule):
+        of = np.setdiff1d(table.of_kind(table.kind[values[0]]), values)
+        if negated or table.kind[values[0]] not in JOINED or not len(of):
+            continue
+        rest = rule[:n] + rule[n + 1 :]
+        views = views_of(table, rest)
+        gains = basis.gain(basis.sums(table.of_each(views, of, False)))
+        starts = [(int(first),) for first in of[np.argsort(-gains)[:_STARTS]]]
+        starts += [tuple(v for v in values if v != gone) for gone in values] if len(values) > 1 else []
+        for grown in starts:
+            without = np.setdiff1d(values, grown)
+            while len(grown) < VALUES:
+                same = np.setdiff1d(table.may_join(grown, alone=only_negated(rest)), without)
+                more = tuple(sorted((*grown, *wider(basis, views, grown, False, same)[:1]))) if len(same) else grown
+                if more == grown or basis.worth((*rest, (more, False))) <= basis.worth((*rest, (grown, False))):
+                    break
+                grown = more
+            candidates.append([*others, climb(table, basis, (*rest, (grown, False)))[1]])
+    return max(candidates, key=lambda c: _total(table, open_, c, price))
 
 
 def _split(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
@@ -241,7 +271,7 @@ def _total(table: Table, open_: Bits, rules: Sequence[Draft], price: float) -> f
 
 
 def _said(table: Table, rule: Draft) -> list[Draft]:
-    """What a rule says in one breath, apart: one rule for those values of a condition beside which the same others matter.
+    """What a rule says in one breath, apart: one rule for those values of a condition that have exceptions of their own.
 
     "Which row or how many, changed, not row 4, not 0 or 1" tells of two things: no row is 0, and no number is row 4.
     """
@@ -251,8 +281,12 @@ def _said(table: Table, rule: Draft) -> list[Draft]:
         of: dict[Draft, list[int]] = {}
         for value in values if len(values) > 1 and not negated and any(no for _, no in rest) else ():
             of.setdefault(_mattering(table, value, rest), []).append(value)
+        for others in sorted(of, key=len):  # exceptions that are some of another's are no matter of their own
+            more = next((some for some in of if set(others) < set(some)), None)
+            if more is not None:
+                of[more] += of.pop(others)
         if len(of) > len(most):
-            most = [((tuple(few), False), *others) for others, few in of.items()]
+            most = [((tuple(sorted(few)), False), *others) for others, few in of.items()]
     return most
 
 

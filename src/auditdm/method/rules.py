@@ -20,7 +20,7 @@ MOST = 4  # conditions of a rule
 VALUES = 8  # attributes of a condition
 _VALUES_OF_NOT = 2
 FAILS = 4  # failures of a kind from which on it is worth a look
-_JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several values may stand in one condition
+JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several values may stand in one condition
 _CUTS = 1  # attributes of each that are tried with a second one of their slot
 _PART = 0.8  # and the share of a draft's probes that have it at most
 _OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
@@ -84,7 +84,7 @@ class Basis:
             found += [((int(f),), True) for f in np.argsort(-gain_of_not)[:2]]
             part = plain[1] <= _PART * float(self.sums(any_of(views))[1])
             value = np.where(part, gain, -np.inf)
-            best = (of[np.argsort(-value[of])[:_CUTS]] for of in map(self.table.of_kind, _JOINED) if len(of))
+            best = (of[np.argsort(-value[of])[:_CUTS]] for of in map(self.table.of_kind, JOINED) if len(of))
             cuts = [int(f) for few in best for f in few if part[f]]
             self._tops[key] = found, cuts
         return self._tops[key]
@@ -217,7 +217,7 @@ def _moves(table: Table, basis: Basis, draft: Draft) -> Iterator[Draft]:
         if len(values) < (_VALUES_OF_NOT if negated else VALUES) and len(same):
             yield from (
                 (*rest, (tuple(sorted((*values, f))), negated))
-                for f in _wider(basis, views_of(table, rest), values, negated, same)
+                for f in wider(basis, views_of(table, rest), values, negated, same)
             )
     if len(draft) < MOST:
         yield from ((*draft, condition) for condition in basis.tops(draft))
@@ -232,7 +232,7 @@ def _plainer(table: Table, basis: Basis, draft: Draft, kind: str) -> Iterator[Dr
     yield from ((*bare, condition) for condition in basis.tops(bare) if not condition[1])
     of = table.of_kind(kind)
     fails = table.count(table.of_each(views_of(table, draft), of, False))[0]
-    if kind in _JOINED and len(of) and fails.max() >= FAILS:
+    if kind in JOINED and len(of) and fails.max() >= FAILS:
         first = int(of[np.argmax(fails)])
         left = np.intersect1d(of[fails > 0], table.may_join((first,), alone=only_negated(bare)))
         values = sorted((first, *left.tolist()), key=lambda f: -fails[np.searchsorted(of, f)])[:VALUES]
@@ -244,12 +244,12 @@ def _cut(table: Table, basis: Basis, draft: Draft) -> Iterator[Draft]:
     views = views_of(table, draft)
     for f in basis.cuts(draft):
         same = table.may_join((f,), alone=only_negated(draft))
-        for g in _wider(basis, views, (f,), False, same) if len(same) else ():
+        for g in wider(basis, views, (f,), False, same) if len(same) else ():
             yield (*draft, (tuple(sorted((f, g))), False))
 
 
-def _wider(basis: Basis, context: Bits, values: tuple[int, ...], negated: bool, same: Array) -> list[int]:
-    """The two values of the same slot that gain most beside these."""
+def wider(basis: Basis, context: Bits, values: tuple[int, ...], negated: bool, same: Array) -> list[int]:
+    """The two values of the same slot that gain most beside these, in views of which everything else holds."""
     table = basis.table
     if negated:
         found = table.of_each(context & table.holds(values, True), same, True)
