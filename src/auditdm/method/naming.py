@@ -178,7 +178,7 @@ def _reworded(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price:
         rest = rule[:n] + rule[n + 1 :]
         views = views_of(table, rest)
         gains = basis.gain(basis.sums(table.of_each(views, of, False)))
-        starts = [(int(first),) for first in of[np.argsort(-gains)[:_STARTS]]]
+        starts: list[tuple[int, ...]] = [(int(first),) for first in of[np.argsort(-gains)[:_STARTS]]]
         starts += [tuple(v for v in values if v != gone) for gone in values] if len(values) > 1 else []
         for grown in starts:
             without = np.setdiff1d(values, grown)
