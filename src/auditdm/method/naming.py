@@ -143,9 +143,11 @@ def _both_ways(table: Table, one: Draft, other: Draft) -> list[Draft]:
     """Each of two pieces with the first conditions of both, where these are of one slot."""
     (mine, _), (its, _) = one[0], other[0]
     values = tuple(sorted({*mine, *its}))
-    if len(values) > VALUES or not set(its) - set(mine) <= set(table.may_join(mine, alone=False).tolist()):
-        return []
-    return [((values, False), *draft[1:]) for draft in (one, other)]
+    found: list[Draft] = []
+    for draft in (one, other) if len(values) <= VALUES else ():
+        if set(its) - set(mine) <= set(table.may_join(mine, alone=only_negated(draft[1:])).tolist()):
+            found.append(((values, False), *draft[1:]))
+    return found
 
 
 def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
