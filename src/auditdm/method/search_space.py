@@ -134,13 +134,6 @@ class Table:
             found |= met ^ views_VW[n] if negated else met
         return found
 
-    def where(self, predicate: Predicate) -> Bits:
-        """(V, W): of which views it holds."""
-        views = self.all_VW
-        for literal in predicate.literals:
-            views = views & self.holds([self.index[p] for p in literal.any_of if p in self.index], literal.negated)
-        return views
-
     def holds(self, values: Sequence[int], negated: bool) -> Bits:
         """(V, W): which views have one of these attributes, or none of them if negated."""
         held: Bits = np.bitwise_or.reduce(self._bits_FVW[list(values)], axis=0)
