@@ -216,10 +216,9 @@ def _halves(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: f
     gain, _ = Basis(table, inside, (), price, passing=True).grown(views_of(table, rule) & inside)[0]
     for mark in (m for m in np.argsort(-gain)[:_MARKS] if gain[m] > price):
         yield (*rule, ((int(mark),), False)), (*rule, ((int(mark),), True))
+    parts = [draft[0][0] for draft in _said(table, rule)]
     for n, (values, negated) in enumerate(rule):
-        groups = [(v,) for v in values] + [
-            draft[0][0] for draft in _said(table, rule) if set(draft[0][0]) < set(values)
-        ]
+        groups = [(v,) for v in values] + [part for part in parts if set(part) < set(values)]
         for group in dict.fromkeys(groups) if len(values) > 1 and not negated else ():
             left = tuple(v for v in values if v not in group)
             one, other = ((*rule[:n], (some, False), *rule[n + 1 :]) for some in (group, left))

@@ -68,13 +68,13 @@ class Basis:
 
     def tops(self, draft: Draft) -> list[Condition]:
         """The three conditions, and the two negated ones, that add most to what a draft holds already."""
-        return self._grown(draft)[0]
+        return self._additions(draft)[0]
 
     def cuts(self, draft: Draft) -> list[int]:
         """Of each kind the attributes that add most, among those that only part of a draft's probes have."""
-        return self._grown(draft)[1]
+        return self._additions(draft)[1]
 
-    def _grown(self, draft: Draft) -> tuple[list[Condition], list[int]]:
+    def _additions(self, draft: Draft) -> tuple[list[Condition], list[int]]:
         key = frozenset(draft)
         if key not in self._tops:
             views = views_of(self.table, draft)
@@ -160,7 +160,7 @@ def best_rule(table: Table, basis: Basis, *, depth: int = 3, width: int = 12) ->
     seen: set[frozenset[Condition]] = set()
     for _ in range(depth):
         following: list[tuple[Draft, Bits]] = []
-        for draft, parent in _grown(basis, beam, 4 * width):
+        for draft, parent in _longer(basis, beam, 4 * width):
             key = frozenset(draft)
             if key in seen or len(key) < len(draft):
                 continue
@@ -177,7 +177,7 @@ def best_rule(table: Table, basis: Basis, *, depth: int = 3, width: int = 12) ->
     return max((climb(table, basis, draft) for draft in best), key=lambda c: c[0], default=(-np.inf, ()))
 
 
-def _grown(basis: Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list[tuple[Draft, int]]:
+def _longer(basis: Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list[tuple[Draft, int]]:
     """The drafts of a beam with one condition more, best first, each with the number of the draft that it grew from."""
     found: list[tuple[float, int, int, bool]] = []
     for parent, (draft, mask) in enumerate(beam):

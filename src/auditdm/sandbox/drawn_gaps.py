@@ -38,7 +38,7 @@ _SAY_LITTLE = frozenset(["?", "a", "and", "are", "at", "do", "does", "has", "hav
 def drawn(seed: int, organisms: int = 12, gaps: int = 4) -> GapFile:
     """A gap file: so many organisms with so many gaps of their own.
 
-    Half of the gaps have an error of .6 and half of .3; a quarter may be rarer than 2%.
+    Each gap has an error of .6 or of .3, by chance; a quarter may be rarer than 2%.
 
     Cost: some ten seconds.
 
