@@ -1,5 +1,6 @@
 import doctest
 import random
+from itertools import combinations
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,8 @@ def test_everything_that_is_known_of_a_probe_is_said():
         "picture as it was",
         "things >= 2", *(f"things <= {n}" for n in range(2, 13)),
         *(f'shows "{word}"' for word in ("small", "red", "star", "row1", "col2", "blue", "digit", "7", "row3", "col3")),
+        *(f'shows "{one} {other}"' for one, other in combinations(("small", "red", "star", "row1", "col2"), 2)),
+        *(f'shows "{one} {other}"' for one, other in combinations(("blue", "digit", "7", "row3", "col3"), 2)),
         *(f'about "{word}"' for word in ("blue", "digit", "7", "row3", "col3")),
     }  # fmt: skip
 
@@ -101,6 +104,32 @@ def test_a_question_on_nothing_in_particular_has_one_view_about_nothing(question
 def test_the_thing_that_shares_most_words_is_meant():
     seen = "small red star, large red star and blue star"
     assert about(said("what size is the small red star ?", description=seen)) == [["red", "small", "star"]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "meant"),
+    [
+        ("red", [["red", "star"]]),  # "green" was a slip
+        ("", [["red", "star"]]),  # not answered yet
+        ("none", [[]]),  # there is no green star, and the red one is not meant by it
+    ],
+)
+def test_what_is_not_there_is_nothing_else(answer, meant):
+    seen = "red star and circle"
+    assert (
+        about(attributes("what size is the green star ?", answer, seen, names=names_in([seen, "green circle"])))
+        == meant
+    )
+
+
+def test_of_several_things_that_tell_of_the_answer_the_one_that_says_least_is_meant():
+    seen = "small red star col1, red star col1 and star col2"
+    assert about(said("which column is the star in ?", "col1", seen)) == [["col1", "red", "star"]]
+
+
+def test_of_several_things_that_may_be_meant_only_what_they_share_is_known():
+    seen = "red cup col1, blue cup col1 and dish col2"
+    assert about(attributes("which column is the cup in ?", "col1", seen, names=names_in([seen]))) == [["col1", "cup"]]
 
 
 # --- English: forms of questions, plurals, numbers, clauses

@@ -199,3 +199,10 @@ TWO_IN_ONE = {
 def test_two_weaknesses_that_one_rule_tells_nearly_as_well_have_two_names(gaps, seed):
     overlaps, found = told(gaps, seed)
     assert min(overlaps) >= FOUND and len(found) == 2, [n.words() for n in found]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_weakness_that_an_answer_tells_in_part_has_one_name(seed):
+    where = Predicate.of(is_('asks "is the ... left of ...?"', 'asks "which row ...?"'), about("row4"))
+    overlaps, found = told([(where, 0.6)], seed)  # where it is asked which row, "row4" is also the answer
+    assert min(overlaps) >= FOUND and len(found) == 1, [n.words() for n in found]

@@ -137,6 +137,29 @@ def test_what_a_thing_can_be_at_once_is_no_alternative():
     assert joined(table, 'about "row1"') == {'about "row0"'}
 
 
+def test_what_a_picture_may_show_instead_is_what_a_question_may_be_about_instead():
+    rows = []
+    for n in range(240):
+        colours, nouns = ("red", "blue"), ("cup", "dish")
+        thing = (colours[n % 2], nouns[n // 2 % 2])
+        beside = (colours[n // 4 % 2], nouns[n // 8 % 2])
+        rows.append({*(f'about "{w}"' for w in thing), *(f'shows "{w}"' for w in (*thing, *beside)),
+                     *(f'shows "{" ".join(t)}"' for t in (thing, beside))})  # fmt: skip
+    table = table_of(one_view(rows))
+    assert joined(table, 'shows "red"') == {'shows "blue"'}  # though most pictures show both
+    assert joined(table, 'shows "red cup"') == {'shows "blue cup"', 'shows "red dish"'}
+    assert joined(table, 'shows "blue cup"', 'shows "red cup"') == set()  # neither with one word in common with both
+
+
+def test_what_a_picture_shows_says_as_much_as_it_has_words():
+    shown = ('shows "cup"', 'shows "red cup"', 'shows "red dish"', 'about "red"', 'about "blue"')
+    table = table_of(one_view([{phrase for n, phrase in enumerate(shown) if row >> n & 1} for row in range(32)] * 2))
+    length = {phrase: table.length([table.index[phrase]]) for phrase in shown}
+    assert length == {shown[0]: 1, shown[1]: 2, shown[2]: 2, shown[3]: 1, shown[4]: 1}
+    assert table.length([table.index[p] for p in shown[1:3]]) == 3
+    assert table.length([table.index[p] for p in shown[3:]]) == 2
+
+
 def test_ways_of_asking_that_are_answered_alike_may_stand_alone_together():
     rows = [{f'asks "{("is", "are", "how many")[n % 3]} ...?"',
              f'answer "{("1", "2")[n // 3 % 2] if n % 3 == 2 else ("yes", "no")[n // 3 % 2]}"'}

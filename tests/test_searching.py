@@ -130,6 +130,12 @@ def test_every_call_is_counted_and_the_budget_is_never_exceeded(budget):
     assert found.calls <= budget
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_confirmation_costs_is_kept_for_it(seed):
+    found = search(PlantedProber([(RED, 0.7)], seed), replace(EFFORT, budget=1_900))
+    assert len(found.confirmed) == 1, states(found)
+
+
 def test_no_probe_is_paid_for_twice():
     prober = PlantedProber([(RED, 0.7), (SMALL, 0.5)])
     search(prober, EFFORT)

@@ -206,6 +206,18 @@ def test_probes_for_a_name_belong_to_it_and_were_not_asked_before(bank, fresh):
     assert not {p.id for p in first} & {p.id for p in second}
 
 
+def test_a_disagreement_of_the_references_is_told_to_the_first_name_that_meets_it(bank, fresh):
+    """Else a name for what others have tried would meet all disagreements and few agreements."""
+    contrary = Told(lambda question, truth, _: "something else" if len(question) % 4 == 0 else truth)
+    prober, predicate = standing_in(bank, fresh, references=(Told(), contrary)), asked_often(bank)
+    split = []
+    for _ in range(3):
+        posed = prober.pose_for(predicate, 15, fresh=True)
+        prober.ask([p for p in posed if p.views is not None])
+        split.append({p.id for p in posed if p.views is None})
+    assert split[0] and split[1] and not split[0] & split[1] and not (split[0] | split[1]) & split[2]
+
+
 def test_confirmation_comes_from_another_bank(bank, fresh):
     prober = standing_in(bank, fresh)
     numbers = {i.id for i in fresh.items}

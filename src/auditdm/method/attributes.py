@@ -1,7 +1,7 @@
 """What can be said of a probe in words, without the truth and without the target.
 
-An attribute is a short phrase: `asks "what colour is ...?"`, `says "red"`, `answer "7"`, `answer >= 7`,
-`about "small"`, `shows "clock"`, `things >= 5`, `picture changed`. All come from the question, from the answer that the
+An attribute is a short phrase: `asks "what colour is ...?"`, `says "red"`, `answer "7"`, `answer >= 7`, `about "small"`,
+`shows "clock"`, `shows "red clock"`, `things >= 5`, `picture changed`. All come from the question, from the answer that the
 references agree on, and from a description of the picture by a reference; so they can be known, and probes chosen by
 them, before the target is asked.
 
@@ -14,6 +14,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import combinations
+
+from auditdm.method.archive import answer_kind
 
 Clause = tuple[str, ...]
 Names = Mapping[str, frozenset[str]]  # a word of a question -> the words of descriptions that it may stand for
@@ -192,8 +195,10 @@ def attributes(
     general = [(word, stands_for) for word, stands_for in names.items() if word not in stands_for]
     shown: dict[str, int] = {}
     for clause in clauses:
-        for word in _told(clause, general):
+        told_of = _told(clause, general)
+        for word in told_of:
             shown[word] = shown.get(word, 0) + 1
+        found.update(f'shows "{one} {other}"' for one, other in combinations(told_of, 2))
     for word, times in shown.items():
         found.add(f'shows "{word}"')
         if times > 1:
@@ -203,17 +208,18 @@ def attributes(
     return tuple(dict.fromkeys(told)) or (frozenset(found),)
 
 
-def _told(clause: Clause, general: Sequence[tuple[str, frozenset[str]]]) -> set[str]:
+def _told(clause: Clause, general: Sequence[tuple[str, frozenset[str]]]) -> list[str]:
     """The words of a clause, and the general ones that stand for one of them: a dog is an animal."""
-    return {*clause, *(word for word, stands_for in general if not stands_for.isdisjoint(clause))}
+    return list(dict.fromkeys([*clause, *(word for word, meant in general if not meant.isdisjoint(clause))]))
 
 
 def subjects(question: str, clauses: Sequence[Clause], names: Names, consensus: str = "") -> list[Clause]:
     """The things that a question is about: for each run of words that name something, the clause that shares most of them.
 
-    Where several clauses share as many, it is the one that tells of the agreed answer, else the one that says least
-    besides: who means the small striped cross says so, and that a cross is plain goes unsaid. Where that leaves several,
-    the question is about none in particular.
+    Where several clauses share as many, it is one that tells of the agreed answer if there is one, and of those the one
+    that says least besides: who means the small striped cross says so, and that a cross is plain goes unsaid. Where that
+    leaves several, only what they share is known. Where the answer is that there is nothing, what is meant has all of the
+    words: the dog is not meant by "the brown cat" because it is brown.
 
     Example:
         >>> seen = clauses_of("red cross col1 and small red cross col4")
@@ -224,25 +230,30 @@ def subjects(question: str, clauses: Sequence[Clause], names: Names, consensus: 
         [('red', 'cross', 'col1')]
     """
     answered = {stem(w) for w in words_of(consensus)} - _FORM
+    is_nothing = bool(consensus) and answer_kind(consensus) == "nothing"
     chosen: list[Clause] = []
     for run in runs_of(question, names):
         shared = [sum(not names[w].isdisjoint(clause) for w in run) for clause in clauses]
         most = max(shared, default=0)
-        meant = [clause for clause, count in zip(clauses, shared, strict=True) if most and count == most]
-        telling = [clause for clause in meant if answered and answered <= set(clause)]
-        meant = telling if len(telling) == 1 else meant
-        least = min((len(clause) for clause in meant), default=0)
-        meant = [clause for clause in meant if len(clause) == least]
-        if len(meant) == 1:
-            chosen += meant
-    return chosen
+        least = len(run) if is_nothing else 1
+        meant = [clause for clause, count in zip(clauses, shared, strict=True) if count == most >= least]
+        meant = [clause for clause in meant if answered and answered <= set(clause)] or meant
+        shortest = min(map(len, meant), default=0)
+        meant = [clause for clause in meant if len(clause) == shortest]
+        chosen.append(_shared(meant))
+    return [clause for clause in chosen if clause]
+
+
+def _shared(clauses: Sequence[Clause]) -> Clause:
+    """The words that all of them have."""
+    return tuple(w for w in clauses[0] if all(w in clause for clause in clauses)) if clauses else ()
 
 
 def _answered(consensus: str, clauses: Sequence[Clause]) -> list[Clause]:
-    """Where a question names no described thing ("what is on the table?"), the only one that its answer tells of."""
+    """Where a question names no described thing ("what is on the table?"), what its answer tells of."""
     words = {stem(w) for w in words_of(consensus)} - _FORM
-    telling = [clause for clause in clauses if words and words <= set(clause)]
-    return telling if len(telling) == 1 else []
+    telling = _shared([clause for clause in clauses if words and words <= set(clause)])
+    return [telling] if telling else []
 
 
 @lru_cache(maxsize=65536)

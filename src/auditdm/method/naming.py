@@ -80,7 +80,7 @@ def names(
     open_ = table.pack(open_N)
     if not len(table.phrases) or not table.count(open_).all():
         return []
-    price = _PRICE * float(np.log(2 * max(2, len(table.phrases))))
+    price = _PRICE * float(np.log(2 * max(2, (table.length_F == 1).sum())))
     rules: list[Draft] = []
     poor = 0
     for _ in range(2 * most):
@@ -267,7 +267,10 @@ def _implies(table: Table, one: Draft, other: Draft) -> bool:
 
 def _total(table: Table, open_: Bits, rules: Sequence[Draft], price: float) -> float:
     """How well a whole list explains what was measured, less its price."""
-    cost = sum(max(cost_of(rule, price), sum(cost_of(part, price) for part in _said(table, rule))) for rule in rules)
+    cost = sum(
+        max(cost_of(table, rule, price), sum(cost_of(table, part, price) for part in _said(table, rule)))
+        for rule in rules
+    )
     return Basis(table, open_, rules, price).loss - cost
 
 

@@ -79,7 +79,8 @@ class Basis:
         if key not in self._tops:
             views = views_of(self.table, draft)
             plain, negated = (self.sums(self.table.of_each(views, slice(None), no)) for no in (False, True))
-            gain, gain_of_not = self.gain(plain), self.gain(negated)
+            cost = self.price * self.table.length_F
+            gain, gain_of_not = self.gain(plain) - cost, self.gain(negated) - _OF_NOT * cost
             found: list[Condition] = [((int(f),), False) for f in np.argsort(-gain)[:3]]
             found += [((int(f),), True) for f in np.argsort(-gain_of_not)[:2]]
             part = plain[1] <= _PART * float(self.sums(any_of(views))[1])
@@ -109,7 +110,7 @@ class Basis:
 
     def cost(self, draft: Draft) -> float:
         """Of a rule, and of its conditions."""
-        return cost_of(draft, self.price)
+        return cost_of(self.table, draft, self.price)
 
     def grown(self, views: Bits) -> list[tuple[Array, Array]]:
         """For each attribute, then for its absence: (F,) the gain of a set of views together with it, and the failures."""
@@ -117,9 +118,9 @@ class Basis:
         return [(self.gain(sums), sums[0]) for sums in both]
 
 
-def cost_of(draft: Draft, price: float) -> float:
-    """Of a rule, and of the attributes in its conditions."""
-    return price + sum(price * len(values) * (_OF_NOT if negated else 1.0) for values, negated in draft)
+def cost_of(table: Table, draft: Draft, price: float) -> float:
+    """Of a rule, and of what its conditions say."""
+    return price + sum(price * table.length(values) * (_OF_NOT if negated else 1.0) for values, negated in draft)
 
 
 def _rate(table: Table, mask: Bits) -> float:
@@ -183,7 +184,7 @@ def _longer(basis: Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list
     for parent, (draft, mask) in enumerate(beam):
         before = basis.cost(draft)
         for negated, (gain, fails) in zip((False, True), basis.grown(mask), strict=True):
-            value = gain - before - basis.price * (_OF_NOT if negated else 1.0)
+            value = gain - before - basis.price * basis.table.length_F * (_OF_NOT if negated else 1.0)
             value[fails < (0 if basis.passing else 3)] = -np.inf
             found += [(float(value[f]), parent, int(f), negated) for f in np.argsort(-value)[:most]]
     ordered = sorted((f for f in found if np.isfinite(f[0])), key=lambda f: (-f[0], f[2], f[3], f[1]))[: 2 * most]

@@ -483,7 +483,8 @@ class PoolProber:
         """How a question fits a picture: things that all its words tell (0, 1, more), and things that it singles out."""
         clauses = clauses_of(description or "")
         named = {stem(w) for w in words_of(question)} & self._names.keys()
-        return min(2, sum(named <= set(c) for c in clauses)), len(subjects(question, clauses, self._names))
+        singled_out = [one for one in subjects(question, clauses, self._names) if one in clauses]
+        return min(2, sum(named <= set(c) for c in clauses)), len(singled_out)
 
 
 _MUTE = "the auditor gave no reply"

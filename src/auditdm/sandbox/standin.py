@@ -240,7 +240,11 @@ class StandIn:
         return found
 
     def pose_for(self, predicate: Predicate, count: int, *, fresh: bool = False) -> list[Posed]:
-        """From the bank, and made for it where the bank has too few."""
+        """From the bank, and made for it where the bank has too few.
+
+        A disagreement of the references is told once: a name for what other names have tried already finds their agreements
+        taken, and would find all disagreements among the few that are left.
+        """
         bank = self.fresh if fresh else self.bank
         taken = self._taken[id(bank)]
         found: list[Posed] = []
@@ -257,6 +261,8 @@ class StandIn:
                 if posed is None or (posed.views is not None and not predicate.holds(posed.views)):
                     continue
                 agreed += posed.views is not None
+                if posed.views is None:
+                    taken.add(number)
                 found.append(posed)
         return found
 
