@@ -328,7 +328,7 @@ class _Seeker:
             return [n.predicate for n in named if n.worth >= effort.worth and n.inside >= effort.least // 4]
         for _ in range(effort.tries if open_N is not None else 1):
             wanted = [p for n in named for p in self._around(n)]
-            kept = self.cost * sum(n.worth >= effort.worth for n in named)  # for confirming what is told well already
+            kept = self.cost if any(n.worth >= effort.worth for n in named) else 0  # so that it ends in a finding
             if not wanted or len(wanted) > self.left - kept:
                 break
             self._ask(list({p.id: p for p in wanted}.values()), chosen=True)
