@@ -130,6 +130,20 @@ def test_other_answers_to_the_same_question_may_stand_beside_an_answer():
     assert joined(table, 'answer "1"', 'answer "2"') == {'answer "3"'}
 
 
+def test_ways_of_asking_that_stand_alone_are_answered_alike():
+    answers = {"how many": "12", "how often": "23", "how old": "34", "which colour": ("red", "blue")}
+    rows = [
+        {f'asks "{way}"', f'answer "{"none" if n % 2 else of[n // 2 % 2]}"'}
+        for way, of in answers.items()
+        for n in range(40)
+    ]
+    table = table_of(one_view(rows))
+    assert joined(table, 'asks "how many"', alone=True) == {'asks "how often"'}  # "none" answers every question
+    assert joined(table, 'asks "how often"', alone=True) == {'asks "how many"', 'asks "how old"'}
+    assert joined(table, 'asks "how often"', 'asks "how old"', alone=True) == set()  # "how many" is unlike "how old"
+    assert joined(table, 'asks "how many"') == {f'asks "{way}"' for way in answers} - {'asks "how many"'}
+
+
 def test_what_a_thing_can_be_at_once_is_no_alternative():
     rows = [{f'about "{("red", "blue")[n % 2]}"', f'about "row{n // 2 % 2}"'} for n in range(80)]
     table = table_of(one_view(rows))

@@ -31,7 +31,7 @@ from auditdm.method.rules import (
     best_rule,
     climb,
     cost_of,
-    only_negated,
+    partners,
     probes_of,
     views_of,
     wider,
@@ -145,7 +145,7 @@ def _both_ways(table: Table, one: Draft, other: Draft) -> list[Draft]:
     values = tuple(sorted({*mine, *its}))
     found: list[Draft] = []
     for draft in (one, other) if len(values) <= VALUES else ():
-        if set(its) - set(mine) <= set(table.may_join(mine, alone=only_negated(draft[1:])).tolist()):
+        if set(its) - set(mine) <= set(partners(table, mine, draft[1:]).tolist()):
             found.append(((values, False), *draft[1:]))
     return found
 
@@ -185,7 +185,7 @@ def _reworded(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price:
         for grown in starts:
             without = np.setdiff1d(values, grown)
             while len(grown) < VALUES:
-                same = np.setdiff1d(table.may_join(grown, alone=only_negated(rest)), without)
+                same = np.setdiff1d(partners(table, grown, rest), without)
                 more = tuple(sorted((*grown, *wider(basis, views, grown, False, same)[:1]))) if len(same) else grown
                 if more == grown or basis.worth((*rest, (more, False))) <= basis.worth((*rest, (grown, False))):
                     break
@@ -241,7 +241,7 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
 def _same_slot(table: Table, one: Draft, other: Draft) -> Iterator[tuple[Condition, tuple[int, ...]]]:
     """The conditions of the one that values of a condition of the other may join, with these."""
     for n, (values, negated) in enumerate(one):
-        may = set(table.may_join(values, alone=only_negated(one[:n] + one[n + 1 :])).tolist())
+        may = set(partners(table, values, one[:n] + one[n + 1 :]).tolist())
         for more, also in other:
             if also == negated and set(more) - set(values) <= may:
                 yield (values, negated), more

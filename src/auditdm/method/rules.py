@@ -22,8 +22,9 @@ _VALUES_OF_NOT = 2
 FAILS = 4  # failures of a kind from which on it is worth a look
 JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several values may stand in one condition
 _CUTS = 1  # attributes of each that are tried with a second one of their slot
-_PART = 0.8  # and the share of a draft's probes that have it at most
+_PART = 0.8  # and the share of a draft's probes that have it at most: what more of them have says little
 _OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
+_ASKED = ("asks", "the question")  # kinds that say how is asked
 Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
 Draft = tuple[Condition, ...]
 
@@ -60,10 +61,11 @@ class Basis:
         return np.where((fails > expected) != self.passing, _likelihood(fails, inside) - loss, 0.0)
 
     def worth(self, draft: Draft) -> float:
-        """Gain less price."""
+        """Gain less price; nothing at all where a condition joins what may not stand together."""
         key = frozenset(draft)
         if key not in self._worths:
-            self._worths[key] = float(self.gain(self.sums(probes_of(self.table, draft)))) - self.cost(draft)
+            gain = float(self.gain(self.sums(probes_of(self.table, draft)))) if _in_one(self.table, draft) else -np.inf
+            self._worths[key] = gain - self.cost(draft)
         return self._worths[key]
 
     def tops(self, draft: Draft) -> list[Condition]:
@@ -214,7 +216,7 @@ def _moves(table: Table, basis: Basis, draft: Draft) -> Iterator[Draft]:
         if len(values) > 1:
             yield from ((*rest, (tuple(v for v in values if v != gone), negated)) for gone in values)
         yield from ((*rest, condition) for condition in basis.tops(rest))
-        same = table.may_join(values, alone=only_negated(rest))
+        same = partners(table, values, rest)
         if len(values) < (_VALUES_OF_NOT if negated else VALUES) and len(same):
             yield from (
                 (*rest, (tuple(sorted((*values, f))), negated))
@@ -235,7 +237,7 @@ def _plainer(table: Table, basis: Basis, draft: Draft, kind: str) -> Iterator[Dr
     fails = table.count(table.of_each(views_of(table, draft), of, False))[0]
     if kind in JOINED and len(of) and fails.max() >= FAILS:
         first = int(of[np.argmax(fails)])
-        left = np.intersect1d(of[fails > 0], table.may_join((first,), alone=only_negated(bare)))
+        left = np.intersect1d(of[fails > 0], partners(table, (first,), bare))
         values = sorted((first, *left.tolist()), key=lambda f: -fails[np.searchsorted(of, f)])[:VALUES]
         yield (*bare, (tuple(sorted(values)), False))
 
@@ -244,7 +246,7 @@ def _cut(table: Table, basis: Basis, draft: Draft) -> Iterator[Draft]:
     """A draft with one condition more that holds of two values of a slot; neither alone need gain anything."""
     views = views_of(table, draft)
     for f in basis.cuts(draft):
-        same = table.may_join((f,), alone=only_negated(draft))
+        same = partners(table, (f,), draft)
         for g in wider(basis, views, (f,), False, same) if len(same) else ():
             yield (*draft, (tuple(sorted((f, g))), False))
 
@@ -262,6 +264,32 @@ def wider(basis: Basis, context: Bits, values: tuple[int, ...], negated: bool, s
     return [int(same[f]) for f in np.argsort(-gained)[:2]]
 
 
-def only_negated(rest: Draft) -> bool:
-    """Whether conditions say nothing of what is, so that one beside them stands as good as alone."""
-    return all(negated for _, negated in rest)
+def _in_one(table: Table, draft: Draft) -> bool:
+    """Whether the ways of asking in a condition may still stand together: a draft that lost a condition may be alone now."""
+    for n, (values, negated) in enumerate(draft):
+        if len(values) > 1 and not negated and table.kind[values[0]] in _ASKED:
+            beside = draft[:n] + draft[n + 1 :]
+            if any(set(values) - {v} - set(partners(table, (v,), beside).tolist()) for v in values):
+                return False
+    return True
+
+
+def partners(table: Table, values: tuple[int, ...], beside: Draft) -> Array:
+    """Numbers of the attributes that may stand beside some in one condition, given the rest of a draft."""
+    return table.may_join(values, alone=_alone(table, values, beside))
+
+
+def _alone(table: Table, values: tuple[int, ...], beside: Draft) -> bool:
+    """Whether ways of asking stand as good as alone.
+
+    The rest says only what is not, or what nearly all questions that are asked in one of these ways have anyhow.
+    """
+    if table.kind[values[0]] not in _ASKED:
+        return False
+    for wanted, negated in beside:
+        if not negated:
+            views = table.holds(wanted, False)
+            asked = [table.holds((value,), False) for value in values]
+            if all(np.bitwise_count(a & views).sum() <= _PART * np.bitwise_count(a).sum() for a in asked):
+                return False
+    return True

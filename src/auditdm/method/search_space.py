@@ -170,8 +170,8 @@ class Table:
         "red" and "blue" are of one slot, "red" and "row1" are not: things have both. So are "red cup" and "blue cup" in a
         picture. Answers are of one slot where they are of one kind (a number, a letter, words, nothing at all) and answer the
         same ways of asking, so that neither "4 or purple" nor "none or purple" is anything. A single question may stand
-        beside ways of asking. Where a condition stands alone, the same goes for ways of asking and what they are answered
-        with.
+        beside ways of asking. Where a condition stands alone, each two ways of asking have to be answered alike, but for
+        "none": any question may be on what is not there.
 
         Args:
             values: Numbers of attributes, of one kind.
@@ -195,20 +195,28 @@ class Table:
             return same
         if kind == "answer":
             same = same[[self._answers[f] == self._answers[values[0]] for f in same]]
-        mine = self.holds(values, False)
         if kind == "shows":
             return np.array(sorted(set.intersection(*(self._exchanged(v) for v in values))), np.int64)
+        mine = self.holds(values, False)
         if kind in ("says", "about"):
             share = np.bitwise_count(mine).sum(dtype=np.int64) / max(1, self._views)
             same = same[self._together(mine, same) <= _SHARED * self._times[same] * share]
         if kind == "asks":
             same = same[self._together(mine, same) == 0]  # a question is of one form
-        if len(same) and (kind == "answer" or (alone and kind == "asks")):
-            beside = self.of_kind("asks" if kind == "answer" else "answer")
-            own, its = self._together(mine, beside), self._asked_and_answered(beside, same)
-            common = np.minimum(own[:, None] / max(1.0, own.sum()), its / np.maximum(1.0, its.sum(0))).sum(0)
-            same = same[common >= _ALIKE]
+        if len(same) and kind == "answer":
+            same = same[self._alike(self._together(mine, self.of_kind("asks")), self.of_kind("asks"), same)]
+        if alone and kind == "asks":
+            answers = np.array([f for f in self.of_kind("answer") if self._answers[f] != "nothing"], np.int64)
+            for value in values:
+                same = same[self._alike(self._together(self._bits_FVW[value], answers), answers, same)]
         return same
+
+    def _alike(self, own: Array, beside: Array, others: Array) -> Array:
+        """(others,) bool: whether enough of what is met beside something, `own` times each, is met beside each of these."""
+        its = self._asked_and_answered(beside, others)
+        common = np.minimum(own[:, None] / max(1.0, own.sum()), its / np.maximum(1.0, its.sum(0))).sum(0)
+        alike: Array = common >= _ALIKE
+        return alike
 
     def _exchanged(self, value: int) -> set[int]:
         """What a picture may show instead of something: a blue cup or a red dish instead of a red cup."""
@@ -236,9 +244,9 @@ class Table:
     def _asked_and_answered(self, ones: Array, others: Array) -> Array:
         """(ones, others): views that have both; asked again and again for the same kinds, so all pairs are kept."""
         if self._pairs is None:
-            asks, answers = self.of_kind("asks"), self.of_kind("answer")
+            answers = self.of_kind("answer")
             self._pairs = np.zeros((len(self.phrases), len(self.phrases)), np.int64)
-            for one in asks:
+            for one in (*self.of_kind("asks"), *self.of_kind("the question")):
                 both = self._together(self._bits_FVW[one], answers)
                 self._pairs[one, answers] = self._pairs[answers, one] = both
         found: Array = self._pairs[np.ix_(ones, others)]
