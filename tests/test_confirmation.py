@@ -53,6 +53,12 @@ def test_what_fails_on_fresh_probes_and_not_beside_them_is_confirmed():
     assert found.predicate == PURPLE
 
 
+def test_what_was_not_asked_again_says_so():
+    found = entry(again=(0, 0))
+    assert found.state == "confirmed"
+    assert found.reason.endswith("; not asked again in other words")
+
+
 @pytest.mark.parametrize(
     ("changes", "state", "reason"),
     [

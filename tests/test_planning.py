@@ -56,6 +56,18 @@ def test_every_stage_is_counted():
     assert json.loads(json.dumps(told))["roles"]["references[1]"] == "google/gemma-3-12b-it on the hub, or in its cache"
 
 
+def test_what_a_run_will_not_be_able_to_say_is_said_before_it(capsys):
+    usual = {"budget": 200}
+    assert plan(configured(confirmation=usual)).notes == ()
+    one_of_each = {"wordings": ["{question}"], "references": ["sandbox/reference-1"], "confirmation": {"budget": 0}}
+    found = plan(configured(**one_of_each))
+    assert [note.split(",")[0] for note in found.notes] == [
+        "There is one wording", "There is one reference", "confirmation.budget is 0"
+    ]  # fmt: skip
+    show_plan(found, as_json=False)
+    assert capsys.readouterr().out.count("Note: ") == 3
+
+
 def test_a_confirmation_is_counted_and_reckoned():
     config = configured(confirmation={"budget": 200}, compare=[], training={"steps": 0})
     [stage] = [s for s in plan(config).stages if s.name == "confirmation"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from auditdm.errors import ConfigError
 from auditdm.method.confirmation import Entry, Evidence
 from auditdm.method.predicate import Literal, Predicate
 from auditdm.runs.searching import Effort, Found
@@ -43,6 +44,15 @@ def test_an_easy_gap_is_found(audits):
     assert gap["gap"] == "colours"
     assert gap["found_as"]
     assert gap["jaccard"] >= 0.5
+
+
+@pytest.mark.parametrize("where", [{"words": "purpel"}, {"skill": "same_colour", "things": 1}])
+def test_a_gap_that_holds_of_no_question_is_refused_and_not_missed(where, monkeypatch):
+    sealed = tuple(item for item in Bank(-1, 500, Language()).items if item.views)
+    monkeypatch.setattr(module, "sealed_items", lambda: sealed)
+    gap = {"name": "nowhere", "where": where, "error": 0.6}
+    with pytest.raises(ConfigError, match=r"'mistaken': the gap 'nowhere' \(.*\) holds of none of .* Correct its"):
+        selftest(parse_gaps({"organisms": [{"name": "mistaken", "gaps": [gap]}]}), effort=Effort(budget=BUDGET))
 
 
 def test_a_clean_twin_has_no_report(audits):

@@ -84,7 +84,7 @@ def audit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only resolve everything and count the calls.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train the auditor against the target, discover failures, group them, and report."""
+    """Train the auditor against the target, discover failures, name them, put each name to the test, and report."""
     from auditdm.terminal import Terminal, show_plan
 
     told = auditdm.load_config(config)
@@ -201,7 +201,8 @@ def selftest(
     budget: Annotated[int, typer.Option(help="Target calls of each audit, at most.")] = 20_000,
     seeds: Annotated[int, typer.Option(min=1, help="So many audits of each organism, each with other errors.")] = 1,
     auditor: Annotated[
-        Literal["stand-in", "zoo"], typer.Option(help="Who asks: a fast stand-in, or the sandbox's trained model.")
+        Literal["stand-in", "zoo"],
+        typer.Option(help="Who asks: a fast stand-in, or the sandbox's auditor, a model (trained by no audit)."),
     ] = "stand-in",
     prompt_only: Annotated[
         bool, typer.Option("--prompt-only", help="The baseline: names and confirms, but looks no closer.")
@@ -209,7 +210,7 @@ def selftest(
     out: Annotated[Path | None, typer.Option(help="Write all figures there; `report` reads RUN/selftest.json.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Audit targets whose weaknesses were planted: how many this auditor finds, and how often it cries wolf."""
+    """Audit targets whose weaknesses were planted: how many the search finds, and how often it cries wolf."""
     from auditdm.runs.searching import Effort
     from auditdm.sandbox.gap_files import load_gaps
     from auditdm.sandbox.selftest import write

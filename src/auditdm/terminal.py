@@ -149,6 +149,8 @@ def show_plan(plan: Any, as_json: bool) -> None:
         told = plan.as_dict()
         for line in ("Estimated:", *map(_cost, told["estimates"]), *_total(told["total"])):
             out.print(line, markup=False, soft_wrap=True)
+    for note in plan.notes:
+        out.print(f"Note: {note}", markup=False, soft_wrap=True)
     out.print("Nothing was loaded, asked or written.", markup=False)
 
 
@@ -239,7 +241,7 @@ def _audited(values: Mapping[str, Any]) -> str:
 _SELFTEST = {  # the figures of sandbox/selftest.py, and what each is out of
     "gap_recall": "planted gaps found",
     "gap_fdr": "reports that stand for no planted gap",
-    "outside_every_gap": "of these, no part of one either",
+    "outside_every_gap": "reports that lie outside every planted gap",
     "shared_reported_as_own": "shared gaps reported as its own",
     "predicate_exact": "names that hold of the same probes",
     "interval_coverage": "intervals that hold the true rate",

@@ -146,7 +146,8 @@ def _entry(e: Evidence, p: float | None, q: float | None, least: int, fdr: float
         repeated = round(e.inside.hits * (e.again.value or 0.0))
         if _low(Rate(min(repeated, e.inside.asked), e.inside.asked)) <= floor or (e.again.value or 0.0) < 0.5:
             return say("noise", f"{here}, but only {e.again.hits} of {e.again.asked} again when asked in other words")
-    return say("confirmed", f"{here}; {there}")
+    once = "" if e.again.asked else "; not asked again in other words"
+    return say("confirmed", f"{here}; {there}{once}")
 
 
 def _unreliable(e: Evidence) -> str | None:

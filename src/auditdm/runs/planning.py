@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ class Plan:
     held_back: int  # of them, for discovery
     stages: tuple[PlannedStage, ...]
     estimates: tuple[Estimate, ...] = ()  # of the audit; what `rectify` adds is not in them
+    notes: tuple[str, ...] = ()  # what the run will not be able to say, and why
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -45,6 +46,7 @@ class Plan:
             "held_back": self.held_back,
             "stages": [asdict(s) for s in self.stages],
             "answers": sum(s.answers for s in self.stages),
+            "notes": list(self.notes),
             **as_plain(self.estimates),
         }
 
@@ -78,7 +80,19 @@ def plan(config: AuditConfig) -> Plan:
     audit, confirming = _audit(config), _confirming(config, held_back)
     learnt = sum(s.replies for s in audit if s.steps)
     reckoned = estimates(config, sum(s.replies for s in audit), learnt)
-    return Plan(roles, pictures, held_back, (*audit, *confirming, *_repair(config)), reckoned)
+    return Plan(roles, pictures, held_back, (*audit, *confirming, *_repair(config)), reckoned, tuple(_notes(config)))
+
+
+def _notes(config: AuditConfig) -> Iterator[str]:
+    if len(config.wordings) < 2:
+        yield (
+            "There is one wording, so no failure is asked again: chance errors of the target or of a reference may pass for "
+            "failures, and none can be told to be noise. Give a second one under `wordings`."
+        )
+    if len(config.references) < 2:
+        yield "There is one reference, so nothing is agreed: a failure says only that two models differ. Give two more."
+    if not config.confirmation.budget:
+        yield "confirmation.budget is 0, so no failure mode is named or tested: the run will have failures and no findings."
 
 
 def _describers(config: AuditConfig) -> dict[str, ModelSpec]:

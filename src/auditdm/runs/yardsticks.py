@@ -85,7 +85,7 @@ class Reliability:
 
 @dataclass(frozen=True, kw_only=True)
 class Selftest:
-    """What this auditor found of gaps that were planted, and how often it cried wolf."""
+    """What the search found of gaps that were planted, and how often it cried wolf."""
 
     rates: dict[str, Rate | None]  # by the keys of SELFTEST_RATES
     recall_by: tuple[tuple[str, Rate], ...]  # by kind of gap

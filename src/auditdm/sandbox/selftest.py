@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 
 from auditdm.backends.cascade import CascadeJudge
 from auditdm.backends.judges import ExactJudge
+from auditdm.errors import ConfigError
 from auditdm.method.confirmation import Entry
 from auditdm.runs.searching import Effort, Found, search
 from auditdm.sandbox.gap_files import GapFile, OrganismSpec, PlantedGap
@@ -102,9 +103,10 @@ def selftest(
         The figures of `scores`, and every audit with its ledger.
 
     Raises:
+        ConfigError: A gap holds of no question that could be asked.
         ModelError: The author is a model and cannot answer.
 
-    Cost: some seconds an audit; target calls are arithmetic.
+    Cost: some twenty seconds an audit; target calls are arithmetic.
     """
     return told(file, [a for seed in seeds for a in audits_of(file, seed, effort=effort, author=author, tell=tell)])
 
@@ -119,12 +121,25 @@ def audits_of(
 ) -> list[Audited]:
     """The audits of one seed, of every organism in order."""
     effort = effort or Effort()
+    _check_gaps(file)
     banks = banks_of(author or Language(), seed, effort.budget, sealed_items())
     found = []
     for spec in file.organisms:
         found.append(audited(file, spec, seed, banks, effort))
         tell("audited", {"organism": spec.name, "seed": seed, "audit": found[-1]})
     return found
+
+
+def _check_gaps(file: GapFile) -> None:
+    """Refuse what no audit could find: it would count as missed."""
+    for spec in file.organisms:
+        for gap in spec.gaps:
+            if not _extension(gap, sealed_items()).any():
+                raise ConfigError(
+                    f"organism {spec.name!r}: the gap {gap.name!r} ({gap.where.words()}) holds of none of "
+                    f"{len(sealed_items()):,} questions of the sandbox, so no audit could find it. Correct its `where`. "
+                    "Words that the sandbox does not know are for gaps in a real model (docs/gaps.md)."
+                )
 
 
 def told(file: GapFile, audits: Sequence[Audited]) -> dict[str, Any]:
