@@ -57,5 +57,15 @@ def test_the_smallest_mode_sets_how_long_is_looked(smallest, enough):
     assert smallest.enough == enough
 
 
+@pytest.mark.parametrize(
+    ("asked", "times"),
+    [(0, "0.0"), (1_000, "1.5"), (5_334, "8.0"), (10_000, "15")],
+)
+def test_what_was_looked_at_says_how_often_the_smallest_mode_would_have_been_seen(asked, times):
+    told = Smallest().shown(asked)
+    assert told.startswith(f"{asked:,} unchosen probes")
+    assert told.endswith(f" a mode on 0.5% of them that fails 30% of the time about {times} times")
+
+
 def test_the_examples_of_the_docstrings_run():
     assert doctest.testmod(module).failed == 0

@@ -158,11 +158,19 @@ DESCRIBE = (
 )
 
 
+class SmallestConfig(_Section):
+    """The least failure mode that is worth hearing of: the search goes on until it would have been seen."""
+
+    prevalence: float = Field(default=0.005, gt=0.0, le=1.0)  # share of the auditor's own probes that lie in it
+    rate: float = Field(default=0.3, gt=0.0, le=1.0)  # of them that the target fails on
+
+
 class ConfirmationConfig(_Section):
     """How failure modes are named and put to the test on fresh pictures, after discovery."""
 
     budget: int = Field(default=4000, ge=0)  # calls of the target; 0: no mode is named or tested
     fresh: int = Field(default=80, ge=64)  # probes inside a mode that test it, and as many beside it
+    smallest: SmallestConfig = Field(default_factory=SmallestConfig)  # before the budget is spent, it ends only here
     pairs: int = Field(default=24, ge=0)  # edits of each kind that look for a finding's cause; 0, or no editor: none
     describe: Text = DESCRIBE  # asked of the first reference, so that pictures can be spoken of
     proposer: ModelSpec | None = None  # writes sentences that say what fails; None: findings have their predicate alone

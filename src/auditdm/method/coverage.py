@@ -44,3 +44,16 @@ class Smallest:
             800
         """
         return ceil(self.failures / (self.prevalence * self.rate))
+
+    def shown(self, asked: int) -> str:
+        """What so many unchosen probes would have shown of such a mode, in words.
+
+        Example:
+            >>> Smallest().shown(1000)
+            '1,000 unchosen probes would have shown a mode on 0.5% of them that fails 30% of the time about 1.5 times'
+        """
+        times = asked * self.prevalence * self.rate
+        return (
+            f"{asked:,} unchosen probes would have shown a mode on {self.prevalence:.1%} of them that fails {self.rate:.0%} "
+            f"of the time about {times:.{0 if times >= 10 else 1}f} times"
+        )

@@ -13,6 +13,7 @@ from auditdm.backends.turns import at_length
 from auditdm.config import AuditConfig
 from auditdm.method.attributes import Views
 from auditdm.method.confirmation import LEAST, Entry
+from auditdm.method.coverage import Smallest
 from auditdm.runs.auditor_training import Tell
 from auditdm.runs.causing import auditor_commands, find_causes
 from auditdm.runs.describing import LONGEST, Describer, describing, names_of
@@ -82,10 +83,10 @@ def explain(run: Run, config: AuditConfig, split: Split, examiner: Examiner, aud
 
 def effort_of(config: AuditConfig) -> Effort:
     """How an audit's search spends its budget: most on testing, for training and discovery have looked around."""
-    budget, fresh = config.confirmation.budget, config.confirmation.fresh
+    budget, fresh, smallest = config.confirmation.budget, config.confirmation.fresh, config.confirmation.smallest
     return Effort(
         budget=budget, chunk=max(32, budget // 16), spread=SPREAD, inside=fresh, beside=BESIDE, tries=1, confirm=fresh,
-        beside_confirm=fresh, least=LEAST,
+        beside_confirm=fresh, least=LEAST, smallest=Smallest(smallest.prevalence, smallest.rate),
     )  # fmt: skip
 
 

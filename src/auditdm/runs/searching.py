@@ -117,7 +117,7 @@ class Found:
     hits: int  # failures among all probes asked in discovery
     asked: int
     void: int
-    stopped: str  # why
+    stopped: str  # why, and what of the smallest mode would have been seen by then
 
     @property
     def confirmed(self) -> tuple[Entry, ...]:
@@ -173,18 +173,15 @@ def search(
         curve.append((seeker.calls, confirmed))
         tell("cycle", {"calls": seeker.calls, "of": effort.budget, "tested": len(entries), "confirmed": confirmed})
         if quiet >= 2 and seeker.unchosen.asked >= effort.smallest.enough:
-            small = effort.smallest
-            stopped = (
-                f"{quiet} cycles named nothing new, and {seeker.unchosen.asked} unchosen probes would have shown a mode on "
-                f"{small.prevalence:.2%} of them that fails {small.rate:.0%} of the time about {small.failures} times"
-            )
+            stopped = f"{quiet} cycles named nothing new"
             break
     seeker.settle()
     confirmed = sum(e.state == "confirmed" for e in seeker.entries())
     curve.append((seeker.calls, confirmed))
     return Found(
         entries=tuple(seeker.entries()), calls=seeker.calls, curve=tuple(curve), usual=seeker.unchosen,
-        unseen=seeker.unseen(), hits=sum(seeker.failed), asked=len(seeker.failed), void=seeker.void, stopped=stopped,
+        unseen=seeker.unseen(), hits=sum(seeker.failed), asked=len(seeker.failed), void=seeker.void,
+        stopped=f"{stopped}; {effort.smallest.shown(seeker.unchosen.asked)}",
     )  # fmt: skip
 
 
