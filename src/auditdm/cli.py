@@ -39,7 +39,8 @@ class _InWords(TyperGroup):
             if problem.name not in _LIBRARIES:
                 raise
             print(
-                f"auditdm: {problem.name} is not installed. Install it, in the checkout: pip install -e '.[local]' -c constraints.txt",
+                f"auditdm: {problem.name} is not installed. Install it, in the checkout: "
+                "pip install -e '.[local]' -c constraints.txt",
                 file=sys.stderr,
             )
             raise typer.Exit(1) from None
