@@ -374,7 +374,7 @@ def test_without_lmms_eval_the_message_says_how_to_install_it(tmp_path: Path, mo
     monkeypatch.setitem(sys.modules, "lmms_eval", None)
     with pytest.raises(
         ConfigError,
-        match=r"lmms-eval is not installed.*pip install .auditdm\[eval\]. && pip install --no-deps lmms-eval",
+        match=r"lmms-eval is not installed.*pip install -e .*eval.* -c constraints.txt && pip install --no-deps lmms-eval",
     ):
         run_benchmarks({"it": "sandbox/target-small"}, ["pope"], tmp_path / "run")
 

@@ -323,7 +323,10 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(audit_yaml, tmp_path,
     monkeypatch.setitem(sys.modules, "trl", None)
     code, out, err = said("audit", audit_yaml(training={"steps": 1}), "--run", tmp_path / "run")
     assert (code, out) == (1, "")
-    assert "auditdm: trl is not installed. Install it: pip install 'auditdm[local]'" in err
+    assert (
+        "auditdm: trl is not installed. Install it, in the checkout: pip install -e '.[local]' -c constraints.txt"
+        in err
+    )
 
 
 # --- as a process

@@ -206,7 +206,7 @@ def open_dataset(name: str) -> tuple[Any, Path]:
         import datasets
     except ImportError as error:
         raise ConfigError(
-            f"images: hf-dataset/{name}: needs the library datasets. Install it: pip install 'auditdm[local]'."
+            f"images: hf-dataset/{name}: needs the library datasets. Install it: pip install -e '.[local]' -c constraints.txt."
         ) from error
     folder, split = Path(name).expanduser(), None
     if not folder.is_dir() and (parts := _SPLIT.fullmatch(name)):

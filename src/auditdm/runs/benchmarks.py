@@ -34,7 +34,7 @@ from auditdm.runs.stages import quiet
 from auditdm.store import Run
 from auditdm.types import content_id
 
-INSTALL = "pip install 'auditdm[eval]' && pip install --no-deps lmms-eval==0.7.3"
+INSTALL = "pip install -e '.[eval]' -c constraints.txt && pip install --no-deps lmms-eval==0.7.3"
 _ERRORS = {"ConfigError": ConfigError, "ModelError": ModelError}
 _DECIDES = {"model", "max_new_tokens", "temperature", "dtype", "options"}  # what a model says
 _FOLDER = "benchmarks"  # in the run folder

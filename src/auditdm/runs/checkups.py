@@ -122,7 +122,7 @@ def _trainable(spec: ModelSpec, role: str) -> str:
     except AuditError as why:
         return str(why)
     except ModuleNotFoundError as missing:
-        return f"{missing.name} is not installed: pip install 'auditdm[local]'"
+        return f"{missing.name} is not installed: pip install -e '.[local]' -c constraints.txt"
     return "yes"
 
 
