@@ -255,7 +255,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, text, said):
 def test_the_examples_of_the_documentation_load_and_go_round(tmp_path):
     page = (ROOT / "docs" / "gaps.md").read_text()
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for n, block in enumerate(blocks):
         path = tmp_path / f"{n}.yaml"
         path.write_text(block)
@@ -264,6 +264,15 @@ def test_the_examples_of_the_documentation_load_and_go_round(tmp_path):
         assert parse_gaps(yaml.safe_load(yaml.safe_dump(told.as_dict()))) == told
     for key in (*gap_files.WHERE_KEYS, "shared_with", "base_error", "style", "flicker", "canary", *PLACES):
         assert key in page or key[:3] in ("row", "col"), key
+
+
+def test_the_documentation_lists_every_skill_with_a_question_of_its_own():
+    page = (ROOT / "docs" / "gaps.md").read_text().split("## Skills")[1].split("\n## ")[0]
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE))
+    assert tuple(listed) == ALL_SKILLS
+    for skill, (text, _) in SKILLS.items():
+        fixed = re.escape(re.sub(r"\{[^}]*\}", "SLOT", text)).replace("SLOT", ".+")
+        assert re.fullmatch(fixed, listed[skill]), (skill, text)
 
 
 def test_the_shipped_file_is_a_varied_factorial():
