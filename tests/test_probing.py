@@ -137,13 +137,13 @@ def test_a_failure_is_asked_again_in_the_second_wording_and_kept(bench):
 def test_a_question_goes_where_it_names_as_many_things_as_where_it_was_asked(bench):
     prober = bench.prober
     seen = {}
-    for known, question in prober._question.items():
-        seen.setdefault(question, set()).add(prober._named[known])
+    for known, question in prober.questions.text.items():
+        seen.setdefault(question, set()).add(prober.questions._fit[known])
     reworded = [p for p in prober.pose_for(ASKS_COLOUR, 40) if p.probe.probe.question in seen]
     assert len(reworded) > 10
     for p in reworded:
         [description] = bench.describer.describe([p.picture])
-        assert prober._naming(p.probe.probe.question, description) in seen[p.probe.probe.question]
+        assert prober.questions.fit(p.probe.probe.question, description) in seen[p.probe.probe.question]
 
 
 def test_how_a_question_fits_a_picture(bench):
@@ -154,7 +154,7 @@ def test_how_a_question_fits_a_picture(bench):
         ("what colour is the red circle ?", (1, 1)),
         ("what colour is the green triangle ?", (0, 0)),
     ):
-        assert bench.prober._naming(question, shown) == fits
+        assert bench.prober.questions.fit(question, shown) == fits
 
 
 def test_an_auditor_whose_prompts_take_a_name_is_told_it(folder, tmp_path):

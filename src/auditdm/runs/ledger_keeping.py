@@ -144,7 +144,7 @@ def _finding(entry: Entry, trial: Trial, prober: PoolProber) -> dict[str, Any]:
         failed: [p for p in trial.inside if p in prober.said and prober.said[p] is failed] for failed in (True, False)
     }
     failing, passing = (
-        [by_outcome[failed][n] for n in most_typical([prober.views[p] for p in by_outcome[failed]])]
+        [by_outcome[failed][n] for n in most_typical([prober.questions.views[p] for p in by_outcome[failed]])]
         for failed in (True, False)
     )
     return {

@@ -8,15 +8,13 @@ Source: ours.
 
 from __future__ import annotations
 
-import math
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from auditdm.config import AuditConfig
-from auditdm.method.attributes import Views, attributes, clauses_of, stem, subjects, words_of
+from auditdm.method.attributes import Views, clauses_of
 from auditdm.method.auditor import ABOUT, prompt_for
 from auditdm.method.confirmation import LEAST
 from auditdm.method.predicate import Predicate
@@ -34,6 +32,7 @@ from auditdm.runs.examining import (
     read_reply,
     verdict_row,
 )
+from auditdm.runs.known_questions import KnownQuestions
 from auditdm.runs.pictures import Split
 from auditdm.runs.searching import Posed
 from auditdm.store import Run
@@ -88,7 +87,7 @@ class PoolProber:
         said: Whether the target failed, by probe id; None: not measured.
         said_again: The same, of what was asked in other words.
         trials: The modes that were put to the test, in order.
-        views: Attributes of every probe that was measured, by id.
+        questions: Those of everything that was measured, and its attributes.
     """
 
     def __init__(
@@ -101,15 +100,12 @@ class PoolProber:
         self._run, self._config, self._split, self._examiner = run, config, split, examiner
         self._auditor, self._describer, self._arm = auditor, describer, arm
         self._model: Model | None = None
-        self._names = names_of(run, split.discovery, describer)
+        self.questions = KnownQuestions(describer, names_of(run, split.discovery, describer))
         earlier = [p for p in run.rows("proposals") if p["phase"] != PHASE]
         self._seen = {p["probe_id"] for p in earlier if p["probe_id"] is not None}
         self._replies = {p["id"]: p for p in run.rows("proposals") if p["phase"] == PHASE}
         self._pictures = {p["id"]: p["picture_id"] for p in run.rows("probes")}
         self._open: dict[str, Posed] = {}  # posed and not asked
-        self.views: dict[str, Views] = {}  # of everything measured
-        self._question: dict[str, str] = {}
-        self._named: dict[str, tuple[int, int]] = {}
         self._own = {q for q in split.questions.values() if q is not None}
         self._number = 0  # of the auditor's replies
         self._posed = 0
@@ -142,8 +138,9 @@ class PoolProber:
         found = []
         for p, description in zip(rows, described, strict=True):
             verdict = measured[p["id"]]
-            views = self._attributes(p["question"], verdict["consensus"], description, p["action"] != "question")
-            self._remember(p["id"], p["question"], p["picture_id"], views)
+            changed = p["action"] != "question"
+            views = self.questions.attributes(p["question"], verdict["consensus"], description, changed=changed)
+            self.questions.remember(p["id"], p["question"], p["picture_id"], views)
             found.append((views, verdict["outcome"] == "failure", unchosen not in of[p["id"]]))
         return found
 
@@ -219,7 +216,7 @@ class PoolProber:
                 self.said[p.id] = f if measured else None
                 self._open.pop(p.id, None)
                 if measured and p.views is not None:
-                    self._remember(p.id, p.probe.probe.question, p.picture, p.views)
+                    self.questions.remember(p.id, p.probe.probe.question, p.picture, p.views)
         said = self.said_again if again else self.said
         return [said[p.id] for p in posed]
 
@@ -237,7 +234,7 @@ class PoolProber:
     def _elsewhere(self, posed: Posed) -> list[Probe]:
         """The question of a probe on the other pictures of which one thing shares most words with it."""
         question = posed.probe.probe.question
-        named = {stem(w) for w in words_of(question)} & self._names.keys()
+        named = self.questions.words(question)
         part = self._split.confirmation if posed.probe.fresh else self._split.discovery
         ids = [i for i in part if i not in (posed.picture, posed.probe.probe.proposal.source_id)]
         random.Random(seed_for(self._config.seed, "elsewhere", posed.id)).shuffle(ids)
@@ -256,7 +253,7 @@ class PoolProber:
         """Cheapest first; each step begins only when it is wanted."""
         yield from [p for p in self._open.values() if p.probe.fresh == fresh]
         rng = random.Random(seed_for(self._config.seed, PHASE, predicate.as_json(), str(fresh), str(self._posed)))
-        questions = list(dict.fromkeys(q for i, q in self._question.items() if predicate.holds(self.views[i])))
+        questions = self.questions.inside(predicate)
         reworded = self._reworded(predicate, questions, fresh, rng)
         for _ in range(1 + MOST_TRIED[fresh] * count // _ASKED):
             batch = list(islice(reworded, _ASKED))
@@ -288,45 +285,13 @@ class PoolProber:
         looked = sorted(pairs | own)
         rng.shuffle(looked)
         described = dict(zip(ids, self._describer.describe(ids), strict=True))
-        unanswered = Predicate(
-            tuple(x for x in predicate.literals if not any(a.startswith("answer") for a in x.any_of))
-        )
-        weight = self._promise(predicate, unanswered)
-        wanted: dict[str, set[tuple[int, int]]] = {}
-        for i, views in self.views.items():
-            if predicate.holds(views):
-                wanted.setdefault(self._question[i], set()).add(self._named[i])
-        ranked: list[tuple[float, int, str, str]] = []
-        for question, source in looked:
-            views = self._attributes(question, "", described[source], changed=False)
-            if unanswered.holds(views) and self._names_as(question, described[source], wanted):
-                score = max(sum(weight.get(a, 0.0) for a in view) for view in views)
-                ranked.append((-score, len(ranked), question, source))
-        for _, _, question, source in sorted(ranked):
+        for question, source in self.questions.likeliest(predicate, looked, described):
             image = self._split.pictures[source]
             known = probe_id(image, question)
             if known not in self._seen:
                 given = self._split.questions.get(source) == question
                 proposal = Proposal(source_id=source, action="question", question=question, given_question=given)
                 yield Probe(id=known, proposal=proposal, image=image)
-
-    def _promise(self, predicate: Predicate, unanswered: Predicate) -> Mapping[str, float]:
-        """What each attribute of a picture says about the answers that the predicate wants: log ratios of frequencies."""
-        if predicate == unanswered:
-            return {}
-        inside: Counter[str] = Counter()
-        all_: Counter[str] = Counter()
-        hits = asked = 0
-        for views in self.views.values():
-            if not unanswered.holds(views):
-                continue
-            told = {a for view in views for a in view if a.startswith(("about", "shows", "things"))}
-            asked += 1
-            all_.update(told)
-            if predicate.holds(views):
-                hits += 1
-                inside.update(told)
-        return {a: math.log((inside[a] + 0.5) / (hits + 1) / ((n + 0.5) / (asked + 1))) for a, n in all_.items()}
 
     def _others(self, posed: Posed) -> Iterator[Probe]:
         """Other questions on the picture of a probe: the pool's own first, then known ones that name what is there."""
@@ -336,11 +301,11 @@ class PoolProber:
         if own is not None and own != source.question:
             yield self._another(posed, own, given=True)
         rng = random.Random(seed_for(self._config.seed, "beside", posed.id))
-        known = sorted({*self._question.values(), *self._own} - {source.question})
+        known = sorted({*self.questions.text.values(), *self._own} - {source.question})
         [description] = self._describer.describe([posed.picture])
         clauses = clauses_of(description or "")
         for question in rng.sample(known, min(200, len(known))):
-            if not clauses or subjects(question, clauses, self._names):
+            if not clauses or self.questions.named_in(question, clauses):
                 yield self._another(posed, question, given=False)
 
     def _another(self, posed: Posed, question: str, *, given: bool) -> Probe:
@@ -438,7 +403,7 @@ class PoolProber:
             views = None
             if told.consensus is not None:
                 changed = probe.proposal.action != "question"
-                views = self._attributes(probe.question, told.consensus, description, changed)
+                views = self.questions.attributes(probe.question, told.consensus, description, changed=changed)
             carried = Considered(probe=probe, told=told, fresh=fresh)
             found.append(Posed(id=probe.id, picture=picture, views=views, probe=carried))
         self._open |= {p.id: p for p in found}
@@ -464,27 +429,7 @@ class PoolProber:
         probe, told = posed.probe.probe, posed.probe.told
         [description] = self._describer.describe([posed.picture])
         changed = probe.proposal.action != "question"
-        return (self._attributes(probe.question, said, description, changed) for said in told.said)
-
-    def _attributes(self, question: str, consensus: str, description: str | None, changed: bool) -> Views:
-        return attributes(question, consensus, description, names=self._names, changed=changed)
-
-    def _remember(self, known: str, question: str, picture: str, views: Views) -> None:
-        [description] = self._describer.describe([picture])
-        self.views[known] = views
-        self._question[known] = question
-        self._named[known] = self._naming(question, description)
-
-    def _names_as(self, question: str, description: str | None, wanted: Mapping[str, set[tuple[int, int]]]) -> bool:
-        """Whether a question names as many things here as where it was asked; the pool's own was written for its picture."""
-        return question not in wanted or self._naming(question, description) in wanted[question]
-
-    def _naming(self, question: str, description: str | None) -> tuple[int, int]:
-        """How a question fits a picture: things that all its words tell (0, 1, more), and things that it singles out."""
-        clauses = clauses_of(description or "")
-        named = {stem(w) for w in words_of(question)} & self._names.keys()
-        singled_out = [one for one in subjects(question, clauses, self._names) if one in clauses]
-        return min(2, sum(named <= set(c) for c in clauses)), len(singled_out)
+        return (self.questions.attributes(probe.question, said, description, changed=changed) for said in told.said)
 
 
 _MUTE = "the auditor gave no reply"
