@@ -140,7 +140,7 @@ def show_plan(plan: Any, as_json: bool) -> None:
         "pictures, about",
         "answers, at most",
         box=None,
-        padding=(0, 2),
+        padding=(0, 2, 0, 0),
     )
     for s in plan.stages:
         table.add_row(s.name, *(f"{n:,}" if n else "-" for n in (s.steps, s.replies, s.pictures, s.answers)))
