@@ -300,13 +300,13 @@ def test_a_damaged_file_of_answers_says_what_to_do(run):
 
 def test_it_is_told_with_denominators_and_intervals(run):
     told = replay(run, [Counting(fails_at(colour=30)), FakeModel(lambda _: None, "mute")])
-    console = Console(width=150, file=io.StringIO())
+    console = Console(width=80, file=io.StringIO())
     console.print(table_of(told))
     lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
-    assert lines[2] == "other 30/64 47% 35 to 59% 0/64 0% +34 to +59% shared"
-    assert lines[3] == "mute not measured (64 void) - not measured (64 void) - void"
+    assert lines[2] == "other 30/64 0/64 +34 to +59% shared"
+    assert lines[3] == "mute none, 64 void none, 64 void - void"
     words = lines_of(told)
-    assert "colour: shared by other; void: mute" in words
+    assert "1 colour: shared by other; void: mute" in [" ".join(w.split()) for w in words]
     assert "mute: of 2 findings 2 void; 256 void: mute gave no reply" in words
     assert any(w.startswith(f"{TARGET} and other: pass and fail alike on 206 of 256 probes; kappa 0.4") for w in words)
 

@@ -20,6 +20,8 @@ from auditdm.method.verdict import abstains
 from auditdm.stats import Rate
 from auditdm.store import Run
 
+_NAME = 20  # letters of a model's name that stand in the table
+
 
 @dataclass(frozen=True, kw_only=True)
 class Posed:
@@ -182,18 +184,21 @@ def _rate(probes: Sequence[str], failed: Outcomes) -> Rate:
 def table_of(told: Mapping[str, Any]) -> Table:
     """A row for each finding and model, for a terminal: failures inside and beside, and how many more inside.
 
+    Findings have numbers, those of `lines_of`, and of long names of models the end is told, so that eighty columns are enough.
+
     Args:
         told: What `replays.json` holds.
     """
-    words = (Column(name, overflow="fold") for name in ("finding", "model"))
-    figures = (Column(n, justify="right", no_wrap=True) for n in ("fails", "95%", "beside", "excess, 95%"))
-    table = Table(*words, *figures, Column("verdict", no_wrap=True), box=None, padding=(0, 2, 0, 0))
-    for finding in told["findings"]:
+    figures = (Column(n, justify="right", no_wrap=True) for n in ("fails", "beside", "excess, 95%"))
+    table = Table(
+        Column("", no_wrap=True), Column("model", overflow="fold"), *figures, Column("verdict", no_wrap=True), box=None,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    for number, finding in enumerate(told["findings"], start=1):
         for n, (model, cell) in enumerate(zip(told["models"], finding["cells"], strict=True)):
             table.add_row(
-                Text("" if n else finding["name"]), Text(model["name"]), _share(cell["inside"]),
-                _between(cell["inside"]["ci95"], ""), _share(cell["beside"]), _between(cell["excess"]["ci95"], "+"),
-                cell["verdict"],
+                "" if n else str(number), Text(_end_of(model["name"])), _share(cell["inside"]), _share(cell["beside"]),
+                _between(cell["excess"]["ci95"], "+"), cell["verdict"],
             )  # fmt: skip
     return table
 
@@ -204,7 +209,7 @@ def lines_of(told: Mapping[str, Any]) -> list[str]:
     Args:
         told: What `replays.json` holds.
     """
-    lines = [f"{finding['name']}: {finding['whose']}" for finding in told["findings"]]
+    lines = [f"{n}  {finding['name']}: {finding['whose']}" for n, finding in enumerate(told["findings"], start=1)]
     for model in told["models"]:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in model["verdicts"].items())
         silent = f"; {model['void']} void: {model['problem'] or 'the judge cannot tell'}" if model["void"] else ""
@@ -220,10 +225,13 @@ def lines_of(told: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _end_of(name: str) -> str:
+    return name if len(name) <= _NAME else "..." + name[3 - _NAME :]
+
+
 def _share(rate: Mapping[str, Any]) -> str:
-    void = f" ({rate['void']} void)" if rate["void"] else ""
-    value = "not measured" if rate["value"] is None else f"{rate['hits']}/{rate['asked']} {rate['value']:.0%}"
-    return value + void
+    void = f", {rate['void']} void" if rate["void"] else ""
+    return ("none" if rate["value"] is None else f"{rate['hits']}/{rate['asked']}") + void
 
 
 def _between(interval: Sequence[float] | None, sign: str, form: str = ".0%") -> str:
