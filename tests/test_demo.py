@@ -38,6 +38,7 @@ def test_the_demo_writes_figures_and_report_and_a_second_call_changes_nothing(tm
     assert rate.keys() >= {"value", "hits", "asked", "void", "ci95"}
     assert rate["asked"] + rate["void"] == 48
     assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
+    assert (tmp_path / "run" / "replays.json").exists() == bool(summary.get("modes_confirmed"))
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert "sandbox/target-small" in page
     parts = sorted(str(p) for p in (tmp_path / "run" / "tables").rglob("*.parquet"))

@@ -17,6 +17,7 @@ from auditdm.runs.auditor_training import Tell
 from auditdm.runs.evaluation import evaluate
 from auditdm.runs.ledger_keeping import ledger_figures
 from auditdm.runs.rectification import repair
+from auditdm.runs.replaying import replay
 from auditdm.runs.reporting import report
 from auditdm.runs.roles import fill_roles
 from auditdm.runs.stages import Stages, quiet
@@ -42,6 +43,8 @@ def demo_config(seed: int = 0, **changes: Any) -> AuditConfig:
 def demo(path: str | Path = "runs/demo", *, config: AuditConfig | None = None, tell: Tell = quiet) -> dict[str, Any]:
     """Audit a tiny model, repair it from its failures, measure it before and after, and write the report.
 
+    The findings are put to the repaired models too: are they gone?
+
     Args:
         path: The run folder; an interrupted demo is resumed there.
         config: Another configuration whose target is of the zoo; None: sandbox/demo.yaml.
@@ -61,24 +64,18 @@ def demo(path: str | Path = "runs/demo", *, config: AuditConfig | None = None, t
         folders = repair(run, config, roles, control=True, tell=tell)
         with stages.timed("truth"):
             tell_truth(run, gaps)
+        answering = {"batch": 256, "max_new_tokens": 6}
+        after, control = (load_model(str(folders[which]), **answering) for which in ("audited", "control"))
         with stages.timed("evaluation"):
-            answering = {"batch": 256, "max_new_tokens": 6}
-            scores = evaluate(
-                {
-                    "before": roles.target,
-                    "after": load_model(str(folders["audited"]), **answering),
-                    "control": load_model(str(folders["control"]), **answering),
-                    "larger": load_model("sandbox/target-large", **answering),
-                },
-                held_out(gaps),
-                roles.judge,
-                run,
-                tell=tell,
-            )
+            larger = load_model("sandbox/target-large", **answering)
+            models = {"before": roles.target, "after": after, "control": control, "larger": larger}
+            scores = evaluate(models, held_out(gaps), roles.judge, run, tell=tell)
         summary = summarise(run, config, scores, gaps)
         summary["wall_s"] = round(before + time.perf_counter() - began, 1)
         run.write_json("summary.json", summary)
         run.finish()
+    if summary.get("modes_confirmed"):
+        replay(path, [after, control, larger], tell=tell)
     report(path)
     return summary
 
