@@ -289,6 +289,13 @@ def test_another_configuration_is_refused_key_by_key(tmp_path):
     opened(tmp_path).close()  # the refusal has given the lock back
 
 
+def test_keys_that_only_one_side_knows_may_be_of_another_version(tmp_path):
+    with opened(tmp_path) as run:
+        run.append("sources", [{"id": "a"}])
+    with pytest.raises(StoreError, match=r"smallest: \(absent\) in the folder, 1 now\n.*another version of AuditDM"):
+        opened(tmp_path, CONFIG | {"smallest": 1})
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(StoreError, match=r"holds thesis\.tex and no config\.yaml"):

@@ -358,15 +358,13 @@ def _refuse_other_configuration(path: Path, old: Mapping[str, Any], new: Mapping
     changed = [key for key in keys if before.get(key, _ABSENT) != now.get(key, _ABSENT) and key != "run"]
     if changed:
         lines = [f"  {key}: {before.get(key, _ABSENT)} in the folder, {now.get(key, _ABSENT)} now" for key in changed]
-        raise StoreError(
-            "\n".join(
-                [
-                    f"{path}: belongs to another configuration. What differs:",
-                    *lines,
-                    "Give another folder for the new configuration, or put the old values back to resume.",
-                ]
+        remedy = "Give another folder for the new configuration, or put the old values back to resume."
+        if not any(key in before and key in now for key in changed):
+            remedy += (
+                " If you changed nothing, another version of AuditDM wrote the folder: finish it with that one, or give "
+                "another folder."
             )
-        )
+        raise StoreError("\n".join([f"{path}: belongs to another configuration. What differs:", *lines, remedy]))
 
 
 def _leaves(value: Any, key: str = "") -> Iterable[tuple[str, str]]:
