@@ -304,7 +304,7 @@ def test_it_is_told_with_denominators_and_intervals(run):
     console.print(table_of(told))
     lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
     assert lines[2] == "other 30/64 0/64 +34 to +59% shared"
-    assert lines[3] == "mute none, 64 void none, 64 void - void"
+    assert lines[3] == "mute 64 void 64 void - void"
     words = lines_of(told)
     assert "1 colour: shared by other; void: mute" in [" ".join(w.split()) for w in words]
     assert "mute: of 2 findings 2 void; 256 void: mute gave no reply" in words

@@ -230,8 +230,9 @@ def _end_of(name: str) -> str:
 
 
 def _share(rate: Mapping[str, Any]) -> str:
-    void = f", {rate['void']} void" if rate["void"] else ""
-    return ("none" if rate["value"] is None else f"{rate['hits']}/{rate['asked']}") + void
+    if rate["value"] is None:  # never to be read as no failures
+        return f"{rate['void']} void"
+    return f"{rate['hits']}/{rate['asked']}" + (f", {rate['void']} void" if rate["void"] else "")
 
 
 def _between(interval: Sequence[float] | None, sign: str, form: str = ".0%") -> str:
