@@ -178,9 +178,9 @@ def three_of_ten(ask: Ask) -> str | None:
     return drawn.choice(FAULTS) if drawn.random() < FAULT_RATE else None
 
 
-def faulty_audit(probes: int, url: str, retries: int) -> AuditConfig:
+def faulty_audit(probes: int, url: str, retries: int, timeout_s: float = 1.0) -> AuditConfig:
     """An audit of the target at the address, with two references in process."""
-    options = {"base_url": url, "timeout_s": 1.0, "retries": retries, "connections": 64}
+    options = {"base_url": url, "timeout_s": timeout_s, "retries": retries, "connections": 64}
     return parse_config(
         {
             "seed": 7,
@@ -200,7 +200,7 @@ def faulty_audit(probes: int, url: str, retries: int) -> AuditConfig:
 def well_and_faulty(probes: int, folder: Path, retries: int = 6) -> tuple[Run, Run, dict[str, Any]]:
     """The same audit of a healthy server and of a failing one: two finished runs, and what the second server did."""
     with FaultyServer(choice=acted) as server:
-        well = audit(faulty_audit(probes, server.url, retries), folder / "well")
+        well = audit(faulty_audit(probes, server.url, retries, 60.0), folder / "well")  # slow is not ill
     with FaultyServer(three_of_ten, choice=acted) as server:
         began = time.monotonic()
         faulty = audit(faulty_audit(probes, server.url, retries), folder / "faulty")

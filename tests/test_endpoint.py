@@ -32,9 +32,9 @@ VARIABLES = sorted(
 ABOUT = {  # fault of the server -> what the void answer says
     "429": "status 429: Too many requests",
     "500": "status 500: CUDA error",
-    "hang": "no reply within 3 s",
+    "hang": "no reply within 8 s",
     "cut": "the connection was cut",
-    "drip": "no reply within 3 s",
+    "drip": "no reply within 8 s",
     "html": "something other than a JSON object",
     "empty": "no choice",
     "two": "2 choices",
@@ -154,8 +154,8 @@ def test_without_retries_each_fault_is_void_with_its_reason_and_touches_no_other
 
     with FaultyServer(fault) as server:
         began = time.monotonic()
-        answers = model_at(server, timeout_s=3.0, retries=0, connections=32).generate(batch)
-        assert time.monotonic() - began < 20
+        answers = model_at(server, timeout_s=8.0, retries=0, connections=32).generate(batch)
+        assert time.monotonic() - began < 40
         assert len(server.asks) == len(batch)
     for at, (answer, expected) in enumerate(zip(answers, right(batch), strict=True)):
         kind = kinds[at % len(kinds)]
