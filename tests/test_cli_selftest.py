@@ -105,9 +105,44 @@ def test_without_a_file_the_shipped_one_is_taken(asked):
 def test_the_trained_model_of_the_sandbox_may_be_the_auditor(gaps, asked):
     import random
 
-    assert said("selftest", "--gaps", gaps, "--auditor", "zoo")[0] == 0
+    assert said("selftest", "--gaps", gaps, "--auditor", "sandbox/auditor")[0] == 0
     [(_, options)] = asked
     assert options["author"].propose(random.Random(0), 4)
+
+
+def test_a_misspelt_auditor_is_named_and_its_neighbour_too(gaps, asked):
+    code, _, err = said("selftest", "--gaps", gaps, "--auditor", "sandbox/auditor-wid")
+    assert (code, asked) == (1, [])
+    assert "Did you mean 'sandbox/auditor-wide'?" in err
+    assert said("selftest", "--gaps", gaps, "--auditor", "nobody")[0] == 1
+
+
+def test_a_model_that_does_not_speak_the_sandbox_is_no_auditor_of_its_targets():
+    import random
+
+    from auditdm.errors import ModelError
+    from auditdm.sandbox.zoo_author import ZooAuthor
+    from auditdm.types import Answer
+
+    class Stranger:
+        name = "stranger"
+
+        def __init__(self, text):
+            self.text = text
+
+        def generate(self, batch):
+            return [Answer(model=self.name, text=self.text) for _ in batch]
+
+    for text in ("I cannot help with that.", "<question> What breed is the dog? </question>"):
+        with pytest.raises(
+            ModelError, match=r"stranger cannot be the auditor of a self-test: 0 of 512 replies ask"
+        ) as no:
+            ZooAuthor(Stranger(text)).propose(random.Random(0), 1000)
+        assert text in str(no.value)
+    asked, heard = "<question> how many shapes are there ? </question>", []
+    author = ZooAuthor(Stranger(asked), lambda *event: heard.append(event))
+    assert len(author.propose(random.Random(0), 500)) == 500
+    assert heard == [("proposed", {"model": "stranger", "written": n}) for n in (512, 1024)]
 
 
 def test_it_is_a_function_too():
@@ -192,7 +227,7 @@ def test_a_gap_file_with_a_mistake_is_refused_in_words(gaps, asked):
     assert "is not YAML" in said("selftest", "--gaps", gaps)[2]
 
 
-@pytest.mark.parametrize("words", [["--seeds", "0"], ["--auditor", "nobody"], ["--budget", "many"]])
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--budget", "many"]])
 def test_a_wrong_call_ends_with_2(words, asked):
     assert (said("selftest", *words)[0], asked) == (2, [])
 

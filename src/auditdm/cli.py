@@ -10,7 +10,7 @@ import sys
 import warnings
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +19,7 @@ import auditdm
 from auditdm.errors import AuditError
 
 if TYPE_CHECKING:
+    from auditdm.runs.auditor_training import Tell
     from auditdm.runs.searching import Effort
     from auditdm.sandbox.standin import Author
 
@@ -87,15 +88,15 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Train the auditor against the target, discover failures, name them, put each name to the test, and report."""
-    from auditdm.terminal import Terminal, show_plan
+    from auditdm.terminal import Terminal, show_audit, show_plan
 
     told = auditdm.load_config(config)
     if dry_run:
         return show_plan(auditdm.plan(told), as_json)
     with Terminal(quiet=as_json) as terminal:
-        folder = auditdm.audit(told, run, tell=terminal.tell).path
-        page = auditdm.report(folder)
-    print(json.dumps({"run": str(folder)}) if as_json else f"Run: {folder}\nReport: {page}")
+        finished = auditdm.audit(told, run, tell=terminal.tell)
+        page = auditdm.report(finished.path)
+    show_audit(finished, page, as_json)
 
 
 @app.command()
@@ -203,8 +204,7 @@ def selftest(
     budget: Annotated[int, typer.Option(help="Target calls of each audit, at most.")] = 20_000,
     seeds: Annotated[int, typer.Option(min=1, help="So many audits of each organism, each with other errors.")] = 1,
     auditor: Annotated[
-        Literal["stand-in", "zoo"],
-        typer.Option(help="Who asks: a fast stand-in, or the sandbox's auditor, a model (trained by no audit)."),
+        str, typer.Option(help="Who asks: a fast stand-in, or a model such as sandbox/auditor or sandbox/auditor-wide.")
     ] = "stand-in",
     prompt_only: Annotated[
         bool, typer.Option("--prompt-only", help="The baseline: names and confirms, but looks no closer.")
@@ -222,9 +222,9 @@ def selftest(
     _check_selftest(effort, out)
     with resources.as_file(resources.files("auditdm.sandbox").joinpath("gaps.yaml")) as shipped:
         file = load_gaps(gaps or shipped)
-    author = _zoo_author() if auditor == "zoo" else None
     with Terminal(quiet=as_json) as terminal:
         terminal.tell("stage", {"name": f"self-test, {len(file.organisms) * seeds} audits"})
+        author = None if auditor == "stand-in" else _author(auditor, terminal.tell)
         found = auditdm.selftest(file, seeds=range(seeds), effort=effort, author=author, tell=terminal.tell)
     if out is not None:
         write(found, out)
@@ -245,12 +245,12 @@ def _check_selftest(effort: Effort, out: Path | None) -> None:
         raise AuditError(f"--out is {out}, and there is no folder {out.parent}. Make it, or give another file.")
 
 
-def _zoo_author() -> Author:
-    """The sandbox's own trained model as an author of proposals."""
+def _author(model: str, tell: Tell) -> Author:
+    """A model as an author of proposals."""
     from auditdm.backends.specs import load_model
     from auditdm.sandbox.zoo_author import ZooAuthor
 
-    return ZooAuthor(load_model("sandbox/auditor", temperature=1.0, max_new_tokens=48, batch=256))
+    return ZooAuthor(load_model(model, temperature=1.0, max_new_tokens=48, batch=256), tell)
 
 
 @app.command()

@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from auditdm.store import Run
 
 _COLUMNS = ("success", "split", "void", "invalid", "distinct", "zero_variance", "seconds")
 _EVERY_S = 15.0  # between lines where there is no terminal
@@ -84,6 +87,8 @@ class Terminal:
             )
         elif event == "replayed":
             self._line = f"{values['model']}: {values['done']} of {values['of']} probes, {values['void']} void"
+        elif event == "proposed":
+            self._line = f"{values['model']} has written {values['written']:,} proposals"
         elif event == "audited":
             return self._say(f"  {_audited(values)}")
         elif event == "gathered":
@@ -210,6 +215,22 @@ def show_checkup(found: Mapping[str, Any], as_json: bool) -> None:
         else:
             told = ", ".join(repr(v) for v in value) if isinstance(value, list | tuple) else value
             out.print(f"{name}: {told}", markup=False, soft_wrap=True)
+
+
+def show_audit(run: Run, page: Path, as_json: bool) -> None:
+    """The ledger of a finished run, and where its report is, on standard output."""
+    from auditdm.runs.ledger_lines import ledger_of, table_of
+
+    ledger = ledger_of(run)
+    if as_json:
+        print(json.dumps({"run": str(run.path), "report": str(page), **ledger}))
+        return
+    out = Console(file=sys.stdout, highlight=False)
+    if ledger["findings"]:
+        out.print(table_of(ledger))
+    elif ledger["findings"] is not None:
+        out.print(f"No failure mode was named. The search ended: {ledger['stopped']}.", markup=False, soft_wrap=True)
+    out.print(f"Run: {run.path}\nReport: {page}", markup=False, soft_wrap=True)
 
 
 def show_replay(told: Mapping[str, Any], as_json: bool) -> None:

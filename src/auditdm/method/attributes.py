@@ -21,6 +21,7 @@ from auditdm.method.archive import answer_kind
 Clause = tuple[str, ...]
 Names = Mapping[str, frozenset[str]]  # a word of a question -> the words of descriptions that it may stand for
 Views = tuple[frozenset[str], ...]
+_General = tuple[tuple[str, frozenset[str]], ...]  # words that no description has, with what they stand for
 
 _WORD = re.compile(r"[a-z0-9]+(?:[:.'-][a-z0-9]+)*")
 _CLAUSE_ENDS = re.compile(r"[,.;\n]+(?=\s|$)|\band\b")
@@ -181,18 +182,29 @@ def attributes(
         >>> sorted(view)[:5]
         ['about "7"', 'about "blue"', 'about "col3"', 'about "digit"', 'about "row3"']
     """
+    found = _of_question(question).union(_of_answer(consensus), ["picture changed" if changed else "picture as it was"])
+    if description is None:
+        return (found,)
+    general = tuple((word, stands_for) for word, stands_for in names.items() if word not in stands_for)
+    clauses = clauses_of(description)
+    found |= _of_picture(clauses, general)
+    meant = subjects(question, clauses, names, consensus) or _answered(consensus, clauses)
+    told = [found.union(f'about "{w}"' for w in _told(clause, general)) for clause in meant]
+    return tuple(dict.fromkeys(told)) or (found,)
+
+
+@lru_cache(maxsize=65536)
+def _of_question(question: str) -> frozenset[str]:
     words = words_of(question)
     found = {f'asks "{form_of(question)}"', f'begins "{" ".join(words[:2])}"', f'the question "{question.strip()}"'}
-    found.update(f'says "{stem(w)}"' for w in words)
-    found.update(_of_answer(consensus))
-    found.add("picture changed" if changed else "picture as it was")
-    if description is None:
-        return (frozenset(found),)
-    clauses = clauses_of(description)
+    return frozenset(found.union(f'says "{stem(w)}"' for w in words))
+
+
+@lru_cache(maxsize=65536)
+def _of_picture(clauses: tuple[Clause, ...], general: _General) -> frozenset[str]:
     count = len(clauses)
-    found.update(f"things >= {n}" for n in _THRESHOLDS if 1 < n <= count)
+    found = {f"things >= {n}" for n in _THRESHOLDS if 1 < n <= count}
     found.update(f"things <= {n}" for n in _THRESHOLDS if n >= count)
-    general = [(word, stands_for) for word, stands_for in names.items() if word not in stands_for]
     shown: dict[str, int] = {}
     for clause in clauses:
         told_of = _told(clause, general)
@@ -203,12 +215,10 @@ def attributes(
         found.add(f'shows "{word}"')
         if times > 1:
             found.add(f'shows several "{word}"')
-    meant = subjects(question, clauses, names, consensus) or _answered(consensus, clauses)
-    told = [frozenset(found).union(f'about "{w}"' for w in _told(clause, general)) for clause in meant]
-    return tuple(dict.fromkeys(told)) or (frozenset(found),)
+    return frozenset(found)
 
 
-def _told(clause: Clause, general: Sequence[tuple[str, frozenset[str]]]) -> list[str]:
+def _told(clause: Clause, general: _General) -> list[str]:
     """The words of a clause, and the general ones that stand for one of them: a dog is an animal."""
     return list(dict.fromkeys([*clause, *(word for word, meant in general if not meant.isdisjoint(clause))]))
 

@@ -67,13 +67,17 @@ class KnownQuestions:
         for i, views in self.views.items():
             if predicate.holds(views):
                 wanted.setdefault(self.text[i], set()).add(self._fit[i])
-        ranked: list[tuple[float, int, str, str]] = []
-        for question, picture in pairs:
-            views = self.attributes(question, "", described[picture], changed=False)
-            if unanswered.holds(views) and self._fits_as(question, described[picture], wanted):
-                score = max(sum(weight.get(a, 0.0) for a in view) for view in views)
-                ranked.append((-score, len(ranked), question, picture))
-        yield from ((question, picture) for _, _, question, picture in sorted(ranked))
+        possible = (
+            (question, picture, views)
+            for question, picture in pairs
+            if unanswered.holds(views := self.attributes(question, "", described[picture], changed=False))
+            and self._fits_as(question, described[picture], wanted)
+        )
+        if weight:
+            scored = ((max(sum(weight.get(a, 0.0) for a in view) for view in v), q, p) for q, p, v in possible)
+            yield from ((q, p) for _, q, p in sorted(scored, key=lambda told: -told[0]))
+        else:  # as they come: no more are looked at than are wanted
+            yield from ((q, p) for q, p, _ in possible)
 
     def named_in(self, question: str, clauses: Sequence[Clause]) -> bool:
         """Whether a question is about something of a description."""

@@ -1,9 +1,10 @@
 """`make bench-truth`: how much the search finds of what was planted, and how often it cries wolf.
 
-    python -m auditdm.sandbox.bench_truth [SEEDS] [gaps] [drawn] [clean] [prompt-only] [zoo]
+    python -m auditdm.sandbox.bench_truth [SEEDS] [gaps] [drawn] [clean] [prompt-only] [zoo] [zoo-wide]
 
 The stand-in audits the shipped gap file with each seed; then gaps that are drawn by chance, other ones for each seed; then
-clean twins alone, a hundred of them; then the shipped file without looking closer; then the zoo's own auditor. Each part is
+clean twins alone, a hundred of them; then the shipped file without looking closer; then two auditors
+of the zoo, one that was taught what the zoo's references know and one that was taught the whole language. Each part is
 written to runs/truth-PART.json. Seeds are audited side by side, one process a core; what a seed brought is kept in
 runs/truth-PART/, so an interrupted bench goes on.
 """
@@ -30,7 +31,8 @@ from auditdm.sandbox.gap_files import GapFile, OrganismSpec, load_gaps
 from auditdm.sandbox.selftest import Audited, audits_of, told
 from auditdm.sandbox.standin import Author
 
-PARTS = ("gaps", "drawn", "clean", "prompt-only", "zoo")
+PARTS = ("gaps", "drawn", "clean", "prompt-only", "zoo", "zoo-wide")
+_AUTHORS = {"zoo": "auditor", "zoo-wide": "auditor-wide"}
 _SHOWN = ("gap_recall", "gap_fdr", "outside_every_gap", "clean_twin_reports", "distractor_reports", "shared_reported_as_own",
           "predicate_exact", "interval_coverage", "calls_per_confirmed_gap", "canary_share", "seconds_per_audit")  # fmt: skip
 
@@ -63,7 +65,7 @@ def _measured(part: str, seeds: int) -> tuple[GapFile, range]:
     if part == "clean":  # a hundred twins; those of a seed share its proposals
         twins = (OrganismSpec(f"clean twin {n}", base_error=0.02) for n in range(10))
         return GapFile(tuple(twins), gaps.references), range(100, 110)
-    if part == "zoo":
+    if part in _AUTHORS:
         return replace(gaps, organisms=gaps.organisms[:12]), range(min(3, seeds))
     return gaps, range(seeds)
 
@@ -74,8 +76,8 @@ def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
     if not path.exists():
         file = drawn(seed) if part == "drawn" else file
         audits = audits_of(
-            file, seed, effort=Effort(focus=part != "prompt-only"), author=zoo_author() if part == "zoo" else None,
-            tell=_tell,
+            file, seed, effort=Effort(focus=part != "prompt-only"),
+            author=zoo_author(_AUTHORS[part]) if part in _AUTHORS else None, tell=_tell,
         )  # fmt: skip
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_bytes(pickle.dumps(audits))
@@ -84,16 +86,14 @@ def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
     return found
 
 
-def zoo_author() -> Author:
-    """The zoo's auditor, untrained by any audit, sampling."""
+def zoo_author(name: str) -> Author:
+    """An auditor of the zoo, untrained by any audit, sampling."""
     from auditdm.backends.local import TransformersModel
     from auditdm.sandbox.zoo import model_folder
     from auditdm.sandbox.zoo_author import ZooAuthor
 
-    model = TransformersModel(
-        model_folder("auditor"), name="sandbox/auditor", temperature=1.0, max_new_tokens=48, batch=256
-    )
-    return ZooAuthor(model)
+    folder, called = model_folder(name), f"sandbox/{name}"
+    return ZooAuthor(TransformersModel(folder, name=called, temperature=1.0, max_new_tokens=48, batch=256))
 
 
 def _tell(_event: str, values: Mapping[str, Any]) -> None:

@@ -42,6 +42,7 @@ ZOO: dict[str, Species] = {
         Species("target-large", "llava", 128, 4, seed=22, tower=4, rounds=5),
         Species("target-many", "llava", 128, 3, seed=23, tower=4, base="target-small"),
         Species("auditor", "llava", 128, 3, seed=31, tower=1, base="reference-1"),
+        Species("auditor-wide", "llava", 128, 3, seed=32, tower=1, base="auditor"),  # asks every skill of the language
     )
 }
 

@@ -26,7 +26,16 @@ from auditdm.types import Example
 log = logging.getLogger(__name__)
 HELD_OUT_SEED = 7_000  # of the questions that models are measured on; training draws from other seeds
 LEARNED = 0.95
-ORDER = ("reference-1", "target-small", "reference-2", "reference-3", "target-large", "target-many", "auditor")
+ORDER = (
+    "reference-1",
+    "target-small",
+    "reference-2",
+    "reference-3",
+    "target-large",
+    "target-many",
+    "auditor",
+    "auditor-wide",
+)
 
 
 def ship(name: str, model: Any, processor: Any) -> Path:
@@ -107,7 +116,7 @@ def make_zoo(work: Path, names: Sequence[str] = ORDER, *, count: int = 2000) -> 
             "torch": torch.__version__,
             "megabytes": round(weights.stat().st_size / 1e6, 2),
             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-            **({} if name == "auditor" else measure(name, count=count)),
+            **({} if name.startswith("auditor") else measure(name, count=count)),
         }
         known = json.loads(path.read_text()) if path.exists() else {"models": {}}  # others may train beside us
         known["models"][name] = entry

@@ -25,11 +25,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
+from transformers import AutoModelForImageTextToText
 
 from auditdm.sandbox import families
 from auditdm.sandbox.changes import AND, thing_in_words
+from auditdm.sandbox.gap_language import random_valid
 from auditdm.sandbox.gaps import Gap, gap_of
 from auditdm.sandbox.language import (
+    ALL_SKILLS,
     FALSE_PREMISE,
     answer,
     garbled,
@@ -55,7 +58,7 @@ from auditdm.sandbox.world import (
     random_thing,
     scene_of_signs,
 )
-from auditdm.sandbox.zoo import ZOO
+from auditdm.sandbox.zoo import ZOO, model_folder
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,12 @@ AUDITOR_ODDS: dict[
     **dict.fromkeys(("digit", "letter", "number", "clock", "arrow"), 4.0),  # few pictures have each sign
     **dict.fromkeys(("chart_tallest", "chart_shortest"), 2.0),
     FALSE_PREMISE: 0.4,
+}
+WIDE_ODDS: dict[str, float] = {  # every skill of the language; more where few pictures support it
+    **dict.fromkeys(ALL_SKILLS, 1.0),
+    **dict.fromkeys(("digit", "letter", "number", "clock", "arrow", "chart_tallest", "chart_shortest"), 4.0),
+    "odd_one_out": 8.0,
+    "sum": 30.0,
 }
 _MORE_OF_GAPS = 0.2  # tries at a corrupted slice, so that rare slices are learned wrong in time
 _FACE_LABELS = ("", *sorted({f"{noun} {face}" for noun in SIGNS for face in FACES[noun]}))
@@ -186,10 +195,10 @@ class Pictures:
     features: Tensor  # (N, P, D) float16: the projector's input
 
 
-def look_at(model: Any, *, count: int, seed: int, signs: float = 0.0) -> Pictures:
-    """Show the tower `count` random scenes, a share of them full of signs. Cost: about 1 ms and 5 KiB a scene."""
+def look_at(model: Any, *, count: int, seed: int, draw: Callable[[random.Random], Scene] = random_scene) -> Pictures:
+    """Show the tower `count` scenes. Cost: about 1 ms and 5 KiB a scene."""
     rng = random.Random(seed)
-    scenes = [scene_of_signs(rng) if rng.random() < signs else random_scene(rng) for _ in range(count)]
+    scenes = [draw(rng) for _ in range(count)]
     kept = []
     with torch.inference_mode(), _listening(families.projector_of(model)) as heard:
         for at in range(0, count, 256):
@@ -198,6 +207,14 @@ def look_at(model: Any, *, count: int, seed: int, signs: float = 0.0) -> Picture
             model.model.get_image_features(**extra)
             kept.append(heard.pop().half())
     return Pictures(scenes, torch.cat(kept).clone())
+
+
+def _half_of_signs(rng: random.Random) -> Scene:
+    return scene_of_signs(rng) if rng.random() < 0.5 else random_scene(rng)
+
+
+def _supporting_any_skill(rng: random.Random) -> Scene:
+    return random_valid(rng)[0]
 
 
 class _listening:
@@ -466,25 +483,18 @@ def train(name: str, work: Path) -> Any:
     work.mkdir(parents=True, exist_ok=True)
     began, note = time.perf_counter(), _notebook(work / f"{name}.jsonl")
     model, processor = families.build(species.family, width=species.width, layers=species.layers, seed=species.seed)
-    saved_tower = work / f"tower-{species.tower}.pt"
-    if not saved_tower.exists():
-        train_tower(
-            families.tower_of(_fresh_tower(species.tower)),
-            steps=TOWER_STEPS,
-            seed=species.tower,
-            note=note,
-            save=saved_tower,
-        )
-    families.tower_of(model).load_state_dict(torch.load(saved_tower, weights_only=True))
+    if not species.base:
+        families.tower_of(model).load_state_dict(_tower(species.tower, work, note))
     checkpoint = work / f"{name}.ckpt"
     end = last_step(name)
     if checkpoint.exists() and (saved := torch.load(checkpoint, weights_only=True))["step"] >= end:
         model.load_state_dict(saved["model"])
         return model, processor
     if species.base:
-        whole = work / f"{species.base}.round2.ckpt" if ZOO[species.base].rounds > 2 else work / f"{species.base}.ckpt"
-        model.load_state_dict(torch.load(whole, weights_only=True)["model"])
-    pictures = look_at(model, count=40_000 if not species.base else 20_000, seed=species.seed)
+        model.load_state_dict(_weights_of(species.base, work))
+    wide = name == "auditor-wide"
+    draw = _supporting_any_skill if wide else random_scene
+    pictures = look_at(model, count=40_000 if not species.base else 20_000, seed=species.seed, draw=draw)
     packer = Packer(model, processor)
     if not species.base and not checkpoint.exists():
         _enlarge(families.language_model_of(model))
@@ -498,7 +508,7 @@ def train(name: str, work: Path) -> Any:
         return model, processor
     if species.base:
         last, rate = AUDITOR_ROUND
-        odds = dict(AUDITOR_ODDS)
+        odds = WIDE_ODDS if wide else AUDITOR_ODDS
         train_language_model(
             model,
             packer,
@@ -512,13 +522,33 @@ def train(name: str, work: Path) -> Any:
     first = 0
     for number, (last, rate, weights, ill_posed) in enumerate(ROUNDS[: species.rounds], start=1):
         if number == 3:
-            pictures = look_at(model, count=40_000, seed=species.seed + 1000, signs=0.5)
+            pictures = look_at(model, count=40_000, seed=species.seed + 1000, draw=_half_of_signs)
         rows = _lessons(Lesson(species.gaps, tuple(weights.items()), ill_posed))
         train_language_model(model, packer, pictures, rows, first=first, last=last, learning_rate=rate, **told)
         first = last
         if number == 2 and species.rounds > 2:
             shutil.copyfile(checkpoint, work / f"{name}.round2.ckpt")
     return model, processor
+
+
+def _tower(seed: int, work: Path, note: Callable[[dict[str, Any]], None]) -> dict[str, Tensor]:
+    """A trained tower, from `work` where it was trained before."""
+    saved = work / f"tower-{seed}.pt"
+    if not saved.exists():
+        train_tower(families.tower_of(_fresh_tower(seed)), steps=TOWER_STEPS, seed=seed, note=note, save=saved)
+    found: dict[str, Tensor] = torch.load(saved, weights_only=True)
+    return found
+
+
+def _weights_of(base: str, work: Path) -> dict[str, Tensor]:
+    """What a model starts from: its base after two rounds, as it lies in `work`, or as it was shipped if it had no more."""
+    more = ZOO[base].rounds > 2
+    whole = work / (f"{base}.round2.ckpt" if more else f"{base}.ckpt")
+    if more or whole.exists():
+        found: dict[str, Tensor] = torch.load(whole, weights_only=True)["model"]
+        return found
+    shipped = AutoModelForImageTextToText.from_pretrained(model_folder(base), dtype=torch.float32)
+    return dict(shipped.state_dict())
 
 
 def last_step(name: str) -> int:
