@@ -227,3 +227,34 @@ def test_one_weakness_that_an_answer_tells_in_part_has_one_name(seed):
     where = Predicate.of(is_('asks "is the ... left of ...?"', 'asks "which row ...?"'), about("row4"))
     overlaps, found = told([(where, 0.6)], seed)  # where it is asked which row, "row4" is also the answer
     assert min(overlaps) >= FOUND and len(found) == 1, [n.words() for n in found]
+
+
+LOOKS = {
+    "what colour is the ...?": ("red", "blue", "green"), "are the ... and the ... the ...?": ("yes", "no"),
+    "which shape has the ...?": ("star", "cross"), "what size is the ...?": ("small", "large"),
+    "is there any ...?": ("yes", "no"), "what is the ...?": ("7", "8"), "which row ...?": ("row1", "row2"),
+    "is the ... left of ...?": ("yes", "no"),
+}  # fmt: skip
+
+
+def asked_of_looks(rng):
+    """Eight ways of asking, three of them about colours: "what colour", "the same colour", "the odd colour"."""
+    form = rng.choice([*LOOKS])
+    words = {'says "colour"'} if form in [*LOOKS][:3] else {'says "looks"'} if rng.random() < 0.5 else set()
+    things = rng.randint(1, 6)
+    seen = {f"things >= {n}" for n in range(2, things + 1)} | {rng.choice(('about "row1"', 'about "row2"'))}
+    return (frozenset({f'asks "{form}"', f'answer "{rng.choice(LOOKS[form])}"', *words, *seen}),)
+
+
+@pytest.mark.parametrize(("gaps", "lifted"), [(1, True), (2, False)])
+def test_an_attribute_that_several_rules_have_stands_for_them_where_it_tells_as_much(gaps, lifted):
+    rng, phrases = random.Random(0), Phrases()
+    held = [asked_of_looks(rng) for _ in range(4_000)]
+    planted = [(Predicate.of(is_('says "colour"')), 0.3), (Predicate.of(is_('asks "what colour is the ...?"')), 0.9)]
+    failed = [fails(0, n, of_probe, planted[:gaps][::-1]) for n, of_probe in enumerate(held)]
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
+    ways = [*LOOKS][:3]
+    rules = [(((table.index[f'asks "{way}"'],), False),) for way in ways]
+    found = module._lifted(table, table.pack(np.ones(len(held), bool)), rules, 5.0)
+    assert (found == [(((table.index['says "colour"'],), False),)]) == lifted
+    assert (found == rules) != lifted

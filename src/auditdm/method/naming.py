@@ -163,9 +163,27 @@ def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list
             for other in pieces[n + 1 :]:
                 if one in rules and other in rules and _akin(table, one, other):
                     rules = _joined(table, open_, rules, (one, other), price)
+        rules = _lifted(table, open_, rules, price)
         if rules == before:
             break
     return rules
+
+
+def _lifted(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
+    """One attribute for several rules that all have it: "says colour" for three ways of asking for one."""
+    views = [views_of(table, rule) for rule in rules]
+    having = [table.count(table.of_each(held, slice(None), False)).sum(0) for held in views]
+    has = np.array([few >= _NEARLY * table.count(any_of(v)).sum() for few, v in zip(having, views, strict=True)])
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for f in np.flatnonzero(has.sum(0) > 1) if len(rules) > 1 else ():
+        groups.setdefault(tuple(np.flatnonzero(has[:, f]).tolist()), []).append(int(f))
+    candidates = [rules]
+    for group, shared in groups.items():
+        others = [rule for n, rule in enumerate(rules) if n not in group]
+        basis = Basis(table, open_, others, price)
+        gains = basis.gain(basis.sums(table.of_each(table.all_VW, np.array(shared), False)))
+        candidates.append([*others, (((shared[int(np.argmax(gains))],), False),)])
+    return max(candidates, key=lambda c: _total(table, open_, c, price))
 
 
 def _reworded(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:

@@ -87,11 +87,14 @@ def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
 
 
 def zoo_author(name: str) -> Author:
-    """An auditor of the zoo, untrained by any audit, sampling."""
+    """An auditor of the zoo, untrained by any audit, sampling; on one core, for others audit beside it."""
+    import torch
+
     from auditdm.backends.local import TransformersModel
     from auditdm.sandbox.zoo import model_folder
     from auditdm.sandbox.zoo_author import ZooAuthor
 
+    torch.set_num_threads(1)
     folder, called = model_folder(name), f"sandbox/{name}"
     return ZooAuthor(TransformersModel(folder, name=called, temperature=1.0, max_new_tokens=48, batch=256))
 
