@@ -102,12 +102,18 @@ class Terminal:
             self._say(f"  {self._stage}: {self._line}")
 
     def close_with(self, run: Path, summary: Mapping[str, Any], as_json: bool) -> None:
-        """The last words: the figures, and where the report is."""
+        """The last words: the figures, the ledger, and where the report is."""
         if as_json:
             print(json.dumps(summary))
             return
+        from auditdm.runs.ledger_lines import ledger_of, table_of
+        from auditdm.store import Run
+
         out = Console(file=sys.stdout, highlight=False)
         out.print(_figures(summary))
+        ledger = ledger_of(Run.read(run))
+        if ledger["findings"]:
+            out.print("", table_of(ledger), sep="\n")
         where = f"Report:  {run / 'report' / 'index.html'}\nFigures: {run / 'summary.json'}"
         out.print(where, markup=False, soft_wrap=True)
 
