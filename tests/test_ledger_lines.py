@@ -51,6 +51,13 @@ def test_the_table_has_every_name_whole_in_80_columns(run, capsys):
     assert 'asks "how many ... are there?"' in words
 
 
+def test_a_state_that_nobody_knows_comes_last(run, monkeypatch):
+    rows = run.rows("findings")
+    rows[1]["state"] = "doubted"
+    monkeypatch.setattr(Run, "rows", lambda _run, _table: rows)
+    assert [f["state"] for f in ledger_of(run)["findings"]][-1] == "doubted"
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_an_audit_ends_with_its_ledger(run, as_json, capsys):
     show_audit(run, run.path / "report" / "index.html", as_json)

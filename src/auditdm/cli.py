@@ -19,9 +19,7 @@ import auditdm
 from auditdm.errors import AuditError
 
 if TYPE_CHECKING:
-    from auditdm.runs.auditor_training import Tell
     from auditdm.runs.searching import Effort
-    from auditdm.sandbox.standin import Author
 
 _LIBRARIES = ("accelerate", "datasets", "huggingface_hub", "peft", "torch", "transformers", "trl")
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -216,6 +214,7 @@ def selftest(
     from auditdm.runs.searching import Effort
     from auditdm.sandbox.gap_files import load_gaps
     from auditdm.sandbox.selftest import write
+    from auditdm.sandbox.zoo_author import author_of
     from auditdm.terminal import Terminal, show_selftest
 
     effort = Effort(budget=budget, focus=not prompt_only)
@@ -224,7 +223,7 @@ def selftest(
         file = load_gaps(gaps or shipped)
     with Terminal(quiet=as_json) as terminal:
         terminal.tell("stage", {"name": f"self-test, {len(file.organisms) * seeds} audits"})
-        author = None if auditor == "stand-in" else _author(auditor, terminal.tell)
+        author = None if auditor == "stand-in" else author_of(auditor, terminal.tell)
         found = auditdm.selftest(file, seeds=range(seeds), effort=effort, author=author, tell=terminal.tell)
     if out is not None:
         write(found, out)
@@ -243,14 +242,6 @@ def _check_selftest(effort: Effort, out: Path | None) -> None:
         raise AuditError(f"--out is {out}, a folder. Give a file in it, such as {out / 'selftest.json'}.")
     if out is not None and not out.parent.is_dir():
         raise AuditError(f"--out is {out}, and there is no folder {out.parent}. Make it, or give another file.")
-
-
-def _author(model: str, tell: Tell) -> Author:
-    """A model as an author of proposals."""
-    from auditdm.backends.specs import load_model
-    from auditdm.sandbox.zoo_author import ZooAuthor
-
-    return ZooAuthor(load_model(model, temperature=1.0, max_new_tokens=48, batch=256), tell)
 
 
 @app.command()

@@ -38,9 +38,10 @@ def ledger_of(run: Run) -> dict[str, Any]:
         }
         for row in run.rows("findings")
     ]
-    order = list(STATES)
-    found.sort(key=lambda f: (order.index(f["state"]), -(f["rate"]["ci95"] or [0.0])[0] * (f["state"] == "confirmed")))
-    return {"findings": found, "stopped": json.loads(told.read_text())["stopped"]}
+    order = {state: n for n, state in enumerate(STATES)}  # a state that nobody knows comes last
+    surely = [f["rate"]["ci95"][0] if f["state"] == "confirmed" and f["rate"]["ci95"] else 0.0 for f in found]
+    ranked = sorted(range(len(found)), key=lambda n: (order.get(found[n]["state"], len(order)), -surely[n]))
+    return {"findings": [found[n] for n in ranked], "stopped": json.loads(told.read_text())["stopped"]}
 
 
 def table_of(ledger: Mapping[str, Any]) -> Table:

@@ -3,10 +3,10 @@
     python -m auditdm.sandbox.bench_truth [SEEDS] [gaps] [drawn] [clean] [prompt-only] [zoo] [zoo-wide]
 
 The stand-in audits the shipped gap file with each seed; then gaps that are drawn by chance, other ones for each seed; then
-clean twins alone, a hundred of them; then the shipped file without looking closer; then two auditors
-of the zoo, one that was taught what the zoo's references know and one that was taught the whole language. Each part is
-written to runs/truth-PART.json. Seeds are audited side by side, one process a core; what a seed brought is kept in
-runs/truth-PART/, so an interrupted bench goes on.
+clean twins alone, a hundred of them; then the shipped file without looking closer; then two auditors of the zoo, one that
+was taught what the zoo's references know and one that was taught the whole language. Each part is written to
+runs/truth-PART.json. Seeds are audited side by side, one process a core; what a seed brought is kept in runs/truth-PART/,
+so an interrupted bench goes on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from auditdm.sandbox.selftest import Audited, audits_of, told
 from auditdm.sandbox.standin import Author
 
 PARTS = ("gaps", "drawn", "clean", "prompt-only", "zoo", "zoo-wide")
-_AUTHORS = {"zoo": "auditor", "zoo-wide": "auditor-wide"}
+_AUTHORS = {"zoo": "sandbox/auditor", "zoo-wide": "sandbox/auditor-wide"}
 _SHOWN = ("gap_recall", "gap_fdr", "outside_every_gap", "clean_twin_reports", "distractor_reports", "shared_reported_as_own",
           "predicate_exact", "interval_coverage", "calls_per_confirmed_gap", "canary_share", "seconds_per_audit")  # fmt: skip
 
@@ -77,7 +77,7 @@ def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
         file = drawn(seed) if part == "drawn" else file
         audits = audits_of(
             file, seed, effort=Effort(focus=part != "prompt-only"),
-            author=zoo_author(_AUTHORS[part]) if part in _AUTHORS else None, tell=_tell,
+            author=_author(part), tell=_tell,
         )  # fmt: skip
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_bytes(pickle.dumps(audits))
@@ -86,17 +86,16 @@ def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
     return found
 
 
-def zoo_author(name: str) -> Author:
-    """An auditor of the zoo, untrained by any audit, sampling; on one core, for others audit beside it."""
+def _author(part: str) -> Author | None:
+    """Who asks, where it is not the stand-in; on one core, for others audit beside it."""
+    if part not in _AUTHORS:
+        return None
     import torch
 
-    from auditdm.backends.local import TransformersModel
-    from auditdm.sandbox.zoo import model_folder
-    from auditdm.sandbox.zoo_author import ZooAuthor
+    from auditdm.sandbox.zoo_author import author_of
 
     torch.set_num_threads(1)
-    folder, called = model_folder(name), f"sandbox/{name}"
-    return ZooAuthor(TransformersModel(folder, name=called, temperature=1.0, max_new_tokens=48, batch=256))
+    return author_of(_AUTHORS[part])
 
 
 def _tell(_event: str, values: Mapping[str, Any]) -> None:

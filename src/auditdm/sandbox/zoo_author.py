@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from importlib import resources
 
+from auditdm.backends.specs import load_model
 from auditdm.errors import MalformedProposal, ModelError
 from auditdm.method.auditor import parse, prompt_for, read_prompts
 from auditdm.runs.auditor_training import Tell
@@ -18,7 +19,7 @@ from auditdm.types import Action, Model
 
 _ACTIONS: dict[Action, float] = {"question": 0.7, "caption": 0.15, "edit": 0.15}
 _BATCH = 512
-_LEAST = 0.02  # share of replies that are proposals
+_LEAST = 0.02  # share of replies that ask a question of the sandbox
 
 
 class ZooAuthor:
@@ -43,7 +44,7 @@ class ZooAuthor:
         """As `Author` says; stops after twice as many replies as are wanted.
 
         Raises:
-            ModelError: Not one reply in fifty is a proposal of the sandbox: figures would tell of the language, not of the
+            ModelError: Not one reply in fifty asks a question of the sandbox: figures would tell of the language, not of the
                 search.
         """
         found: list[Item] = []
@@ -74,6 +75,15 @@ class ZooAuthor:
     def ask_like(self, rng: random.Random, scene: Scene, model: Item) -> str | None:
         """The same words on another picture: the model takes no instruction about what to ask."""
         return model.question
+
+
+def author_of(model: str, tell: Tell = quiet) -> ZooAuthor:
+    """A model as an author, such as `sandbox/auditor`: untrained by any audit, sampling.
+
+    Raises:
+        ConfigError: No such model; names the nearest.
+    """
+    return ZooAuthor(load_model(model, temperature=1.0, max_new_tokens=48, batch=_BATCH // 2), tell)
 
 
 def _item(scene: Scene, action: Action, reply: str) -> Item | None:
