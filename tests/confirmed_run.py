@@ -16,7 +16,7 @@ PURPLE = Predicate.of(Literal(('answer "purple"',)), Literal(('asks "what colour
 COUNTS = Predicate.of(Literal(('asks "how many ... are there?"',)), Literal(("answer >= 7",)))
 # In the order of testing: predicate, state, reason, then the figures of COLUMNS.
 LEDGER: tuple[tuple[Any, ...], ...] = (
-    (Predicate.of(Literal(('begins "is there"',))), "noise",
+    (Predicate.of(Literal(('asks "is there a ...?"',))), "noise",
      "21 of 66 fresh probes fail, but only 9 of 21 again when asked in other words",
      21, 66, 0, 4, 66, 1, 67, 9, 21, 6 / 66, 1e-4, 2e-4),
     (COUNTS, "confirmed", "24 of 70 fresh probes fail; 2 of 70 others on the same pictures",

@@ -18,8 +18,8 @@ from auditdm.types import Answer
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "purple": (128, 0, 128), "black": (0, 0, 0)}
 QUESTION = "what colour is the left half ?"
-COLOUR = Predicate.of(Literal(('answer "purple"',)), Literal(('begins "what colour"',)))
-ASKED = Predicate.of(Literal(('begins "what colour"',)))
+COLOUR = Predicate.of(Literal(('answer "purple"',)), Literal(('says "colour"',)))
+ASKED = Predicate.of(Literal(('says "colour"',)))
 SEEN = Predicate.of(Literal(('shows "purple"',)))
 PAINT = ["paint left red", "paint right black", "paint left blue", "paint nothing", "paint right green", "what?"]
 

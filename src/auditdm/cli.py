@@ -223,7 +223,7 @@ def selftest(
         file = load_gaps(gaps or shipped)
     with Terminal(quiet=as_json) as terminal:
         terminal.tell("stage", {"name": f"self-test, {len(file.organisms) * seeds} audits"})
-        author = None if auditor == "stand-in" else author_of(auditor, terminal.tell)
+        author = None if auditor.replace("-", "") == "standin" else author_of(auditor, terminal.tell)
         found = auditdm.selftest(file, seeds=range(seeds), effort=effort, author=author, tell=terminal.tell)
     if out is not None:
         write(found, out)

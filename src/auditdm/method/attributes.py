@@ -27,114 +27,27 @@ _WORD = re.compile(r"[a-z0-9]+(?:[:.'-][a-z0-9]+)*")
 _CLAUSE_ENDS = re.compile(r"[,.;\n]+(?=\s|$)|\band\b")
 _LEADING_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(?::\d\d|%)?")
 # After these a thing is named: its words are left open in the question's form.
-_OPENERS = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "any",
-        "some",
-        "many",
-        "much",
-        "more",
-        "fewer",
-        "most",
-        "than",
-        "or",
-        "and",
-        "not",
-        "no",
-        "this",
-        "that",
-        "these",
-        "those",
-        "his",
-        "her",
-        "its",
-        "their",
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "from",
-        "by",
-        "for",
-        "with",
-        "between",
-        "behind",
-        "beside",
-        "under",
-        "over",
-        "near",
-        "next",
-    ]
-)
-_FORM = _OPENERS | frozenset(  # words that name nothing
-    [
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "am",
-        "do",
-        "does",
-        "did",
-        "has",
-        "have",
-        "had",
-        "can",
-        "could",
-        "will",
-        "would",
-        "there",
-        "here",
-        "it",
-        "as",
-        "then",
-        "what",
-        "which",
-        "who",
-        "whose",
-        "where",
-        "when",
-        "why",
-        "how",
-        "picture",
-        "image",
-        "photo",
-    ]
-)
+_OPENERS = frozenset([
+    "the", "a", "an", "any", "some", "many", "much", "more", "fewer", "most", "than", "or", "and", "not", "no",
+    "this", "that", "these", "those", "his", "her", "its", "their", "of", "in", "on", "at", "to", "from", "by", "for",
+    "with", "between", "behind", "beside", "under", "over", "near", "next",
+])  # fmt: skip
+# Words that hold a question together: what is asked is not told by them, so no name says them.
+_GLUE = frozenset([
+    "a", "an", "any", "some", "than", "or", "and", "this", "that", "these", "those", "his", "her", "its", "their",
+    "of", "in", "on", "at", "to", "from", "by", "for", "with", "is", "are", "was", "were", "be", "am", "do", "does",
+    "did", "has", "have", "had", "can", "could", "will", "would", "there", "here", "it", "as", "then", "picture",
+    "image", "photo",
+])  # fmt: skip
+_FORM = _OPENERS | _GLUE | frozenset([  # words that name nothing
+    "what", "which", "who", "whose", "where", "when", "why", "how",
+])  # fmt: skip
 # Words that say how things stand to each other: a question that changes one of them asks something else.
-_RELATIONS = frozenset(
-    [
-        "above",
-        "below",
-        "left",
-        "right",
-        "inside",
-        "outside",
-        "around",
-        "across",
-        "along",
-        "against",
-        "through",
-        "toward",
-        "towards",
-        "before",
-        "after",
-        "within",
-        "without",
-        "beyond",
-        "among",
-        "onto",
-        "into",
-        "off",
-        "up",
-        "down",
-    ]
-)
+_RELATIONS = frozenset([
+    "above", "below", "left", "right", "inside", "outside", "around", "across", "along", "against", "through",
+    "toward", "towards", "before", "after", "within", "without", "beyond", "among", "onto", "into", "off", "up",
+    "down",
+])  # fmt: skip
 _NUMBERS = {
     w: str(n)
     for n, w in enumerate(
@@ -196,8 +109,8 @@ def attributes(
 @lru_cache(maxsize=65536)
 def _of_question(question: str) -> frozenset[str]:
     words = words_of(question)
-    found = {f'asks "{form_of(question)}"', f'begins "{" ".join(words[:2])}"', f'the question "{question.strip()}"'}
-    return frozenset(found.union(f'says "{stem(w)}"' for w in words))
+    found = {f'asks "{form_of(question)}"', f'the question "{question.strip()}"'}
+    return frozenset(found.union(f'says "{stem(w)}"' for w in words if w not in _GLUE))
 
 
 @lru_cache(maxsize=65536)

@@ -33,10 +33,18 @@ class Basis:
     """What the rules found so far say of each probe: the rate of the rule that it belongs to, or the rate of the rest."""
 
     def __init__(
-        self, table: Table, open_: Bits, rules: Sequence[Draft], price: float, *, passing: bool = False
+        self,
+        table: Table,
+        open_: Bits,
+        rules: Sequence[Draft],
+        price: float,
+        *,
+        passing: bool = False,
+        parting: bool = False,
     ) -> None:
         self.table, self.open, self.price = table, open_, price
         self.passing = passing  # look for what passes instead
+        self.parting = parting  # what is left gets a rate of its own as well: for parting what is one level
         held = [probes_of(table, rule) & open_ for rule in rules]
         left = open_
         self.regions: list[tuple[int, Bits]] = []  # rule's number and its probes, highest rate first
@@ -46,7 +54,8 @@ class Basis:
         self._levels = np.stack([*(region for _, region in self.regions), left])
         self._rates = np.clip([_rate(table, level) for level in self._levels], 1e-4, 1 - 1e-4)
         self._logs = np.stack([np.log(self._rates), np.log1p(-self._rates)])
-        self.loss = float(self.sums(open_)[2])
+        self._whole = self.sums(open_)
+        self.loss = float(self._whole[2])
         # climbs that start apart come to the same places
         self._tops: dict[frozenset[Condition], tuple[list[Condition], list[int]]] = {}
         self._worths: dict[frozenset[Condition], float] = {}
@@ -58,7 +67,11 @@ class Basis:
             sums: (4, ...): failing probes, probes, and what the levels say of them: log-likelihood and failures expected.
         """
         fails, inside, loss, expected = sums
-        return np.where((fails > expected) != self.passing, _likelihood(fails, inside) - loss, 0.0)
+        gain = _likelihood(fails, inside) - loss
+        if self.parting:
+            all_fails, all_, all_loss, _ = self._whole
+            gain = gain + _likelihood(all_fails - fails, all_ - inside) - (all_loss - loss)
+        return np.where((fails > expected) != self.passing, gain, 0.0)
 
     def worth(self, draft: Draft) -> float:
         """Gain less price; nothing at all where a condition joins what may not stand together."""
@@ -233,13 +246,18 @@ def _plainer(table: Table, basis: Basis, draft: Draft, kind: str) -> Iterator[Dr
     """What is instead of what is not: a condition for all negated ones of a kind, or the values that they leave."""
     bare = tuple(c for c in draft if not (c[1] and table.kind[c[0][0]] == kind))
     yield from ((*bare, condition) for condition in basis.tops(bare) if not condition[1])
-    of = table.of_kind(kind)
-    fails = table.count(table.of_each(views_of(table, draft), of, False))[0]
-    if kind in JOINED and len(of) and fails.max() >= FAILS:
-        first = int(of[np.argmax(fails)])
-        left = np.intersect1d(of[fails > 0], partners(table, (first,), bare))
-        values = sorted((first, *left.tolist()), key=lambda f: -fails[np.searchsorted(of, f)])[:VALUES]
-        yield (*bare, (tuple(sorted(values)), False))
+    if kind not in JOINED:
+        return
+    of, fails = table.of_kind(kind), np.zeros(len(table.phrases), np.int64)
+    fails[of] = table.count(table.of_each(views_of(table, draft), of, False))[0]
+    for gone in sorted({values[0] for values, negated in draft if negated and table.kind[values[0]] == kind}):
+        same = partners(table, (gone,), bare)
+        if len(same) and fails[same].max() >= FAILS:
+            rest = tuple(c for c in draft if not (c[1] and set(c[0]) <= {gone, *same.tolist()}))
+            first = int(same[np.argmax(fails[same])])
+            left = partners(table, (first,), rest)
+            values = sorted((first, *left[fails[left] > 0].tolist()), key=lambda f: -fails[f])[:VALUES]
+            yield (*rest, (tuple(sorted(values)), False))
 
 
 def _cut(table: Table, basis: Basis, draft: Draft) -> Iterator[Draft]:

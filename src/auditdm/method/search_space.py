@@ -266,7 +266,7 @@ def _kind_of_answer(phrase: str) -> str:
 
 def _rank(phrase: str) -> int:
     """Which of two phrases that say the same is said: how it is asked, what is answered, what it is about, what is shown."""
-    order = ("asks", "answer", "says", "about", "things", "shows", "begins")
+    order = ("asks", "answer", "says", "about", "things", "shows")
     kind = kind_of(phrase)
     return order.index(kind) if kind in order else len(order)
 
