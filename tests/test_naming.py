@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from auditdm.method import naming as module
+from auditdm.method import rules
 from auditdm.method.naming import names
 from auditdm.method.predicate import Predicate
-from auditdm.method.search_space import Phrases, Table
+from auditdm.method.rules import Basis, probes_of
+from auditdm.method.search_space import Phrases, Table, predicate_of
 from planted import FRESH, about, asks, fails, is_, not_, overlap, views
 
 COUNT = 3_000
@@ -258,3 +260,67 @@ def test_an_attribute_that_several_rules_have_stands_for_them_where_it_tells_as_
     found = module._lifted(table, table.pack(np.ones(len(held), bool)), rules, 5.0)
     assert (found == [(((table.index['says "colour"'],), False),)]) == lifted
     assert (found == rules) != lifted
+
+
+TALLEST, SHORTEST = 'asks "which bar is tallest?"', 'asks "which bar is shortest?"'
+CORNER = Predicate.of(is_(TALLEST), about("row1", "row4"), about("col1", "col4"))
+BARS = Predicate.of(is_(TALLEST, SHORTEST), is_('answer "middle"', 'answer "right"'))
+
+
+def asked_of_places(rng):
+    """Half of the questions are on bars of a chart, the tallest or the shortest; each thing stands in one of sixteen places."""
+    form = rng.choice((TALLEST, SHORTEST, 'asks "what is the ...?"', 'asks "is there any ...?"'))
+    bar = form in (TALLEST, SHORTEST)
+    said = rng.choice(("left", "middle", "right") if bar else ("red", "star"))
+    where = (f'about "row{rng.randint(1, 4)}"', f'about "col{rng.randint(1, 4)}"')
+    return (frozenset({form, f'answer "{said}"', f'about "{"chart" if bar else "star"}"', *where}),)
+
+
+def measured_places(seed, count=2_000):
+    rng, phrases = random.Random(seed), Phrases()
+    held = [asked_of_places(rng) for _ in range(count)]
+    failed = [fails(seed, n, of_probe, [(CORNER, 0.7), (BARS, 0.2)]) for n, of_probe in enumerate(held)]
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
+    return table, table.pack(np.ones(len(held), bool))
+
+
+def draft(table, predicate):
+    return tuple((tuple(sorted(table.index[a] for a in one.any_of)), one.negated) for one in predicate.literals)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_fails_more_often_inside_a_rule_is_carved_out_though_no_condition_alone_tells_it(seed):
+    table, everything = measured_places(seed)
+    shortest, tallest = (draft(table, Predicate.of(is_(form))) for form in (SHORTEST, TALLEST))
+    found = module._carved(table, everything, [shortest, tallest], tallest, 5.0)
+    assert CORNER in [predicate_of(table, rule) for rule in found]
+    recast = module._recast(table, everything, [shortest, tallest], 5.0)
+    assert CORNER in [predicate_of(table, rule) for rule in recast] and len(recast) == 2
+
+
+def test_in_one_level_that_is_parted_both_parts_have_a_rate_of_their_own():
+    table, everything = measured_places(0)
+    inside = probes_of(table, draft(table, CORNER))
+
+    def log_likelihood(probes):
+        fails, passes = table.count(probes)
+        return fails * np.log(fails / (fails + passes)) + passes * np.log(passes / (fails + passes))
+
+    parted = log_likelihood(inside) + log_likelihood(everything & ~inside)
+    basis = Basis(table, everything, (), 5.0, parting=True)
+    assert float(basis.gains(inside)[0]) == pytest.approx(parted - log_likelihood(everything), abs=0.01)
+    assert float(basis.gains(everything & ~inside)[0]) == 0  # it fails more seldom
+
+
+def test_what_is_not_is_told_by_what_is_slot_by_slot():
+    table, everything = measured_places(0)
+    basis = Basis(table, everything, (), 5.0)
+    said = draft(table, Predicate.of(is_(TALLEST), about("col1", "col4"), not_('about "row2"'), not_('about "row3"')))
+    moves = {predicate_of(table, move) for move in rules._plainer(table, basis, said, "about")}
+    assert CORNER in moves  # most of what fails there is about a chart: that is another slot
+    said = draft(
+        table, Predicate.of(is_(TALLEST), not_('about "col2"', 'about "col3"'), not_('about "row2"', 'about "row3"'))
+    )
+    moves = {predicate_of(table, move) for move in rules._plainer(table, basis, said, "about")}
+    kept = not_('about "col2"', 'about "col3"')
+    assert Predicate.of(is_(TALLEST), kept, about("row1", "row4")) in moves

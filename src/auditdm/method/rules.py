@@ -23,6 +23,7 @@ FAILS = 4  # failures of a kind from which on it is worth a look
 JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several values may stand in one condition
 _CUTS = 1  # attributes of each that are tried with a second one of their slot
 _PART = 0.8  # and the share of a draft's probes that have it at most: what more of them have says little
+_OWN = 0.5  # share of what a rule holds of that has to be its own, and not of a rule with a higher rate
 _OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
 _ASKED = ("asks", "the question")  # kinds that say how is asked
 Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
@@ -54,30 +55,18 @@ class Basis:
         self._levels = np.stack([*(region for _, region in self.regions), left])
         self._rates = np.clip([_rate(table, level) for level in self._levels], 1e-4, 1 - 1e-4)
         self._logs = np.stack([np.log(self._rates), np.log1p(-self._rates)])
-        self._whole = self.sums(open_)
-        self.loss = float(self._whole[2])
+        fails_L, passes_L = table.count(self._levels)
+        self._fails, self._count = int(fails_L.sum()), int((fails_L + passes_L).sum())
+        self.loss = float(self._logs[0] @ fails_L + self._logs[1] @ passes_L)
         # climbs that start apart come to the same places
         self._tops: dict[frozenset[Condition], tuple[list[Condition], list[int]]] = {}
         self._worths: dict[frozenset[Condition], float] = {}
-
-    def gain(self, sums: Array) -> Array:
-        """How much better one rate of their own explains some probes; 0 where they do not fail more often than expected.
-
-        Args:
-            sums: (4, ...): failing probes, probes, and what the levels say of them: log-likelihood and failures expected.
-        """
-        fails, inside, loss, expected = sums
-        gain = _likelihood(fails, inside) - loss
-        if self.parting:
-            all_fails, all_, all_loss, _ = self._whole
-            gain = gain + _likelihood(all_fails - fails, all_ - inside) - (all_loss - loss)
-        return np.where((fails > expected) != self.passing, gain, 0.0)
 
     def worth(self, draft: Draft) -> float:
         """Gain less price; nothing at all where a condition joins what may not stand together."""
         key = frozenset(draft)
         if key not in self._worths:
-            gain = float(self.gain(self.sums(probes_of(self.table, draft)))) if _in_one(self.table, draft) else -np.inf
+            gain = float(self.gains(probes_of(self.table, draft))[0]) if _in_one(self.table, draft) else -np.inf
             self._worths[key] = gain - self.cost(draft)
         return self._worths[key]
 
@@ -93,34 +82,49 @@ class Basis:
         key = frozenset(draft)
         if key not in self._tops:
             views = views_of(self.table, draft)
-            plain, negated = (self.sums(self.table.of_each(views, slice(None), no)) for no in (False, True))
+            plain, negated = (self.gains(self.table.of_each(views, slice(None), no)) for no in (False, True))
             cost = self.price * self.table.length_F
-            gain, gain_of_not = self.gain(plain) - cost, self.gain(negated) - _OF_NOT * cost
+            gain, gain_of_not = plain[0] - cost, negated[0] - _OF_NOT * cost
             found: list[Condition] = [((int(f),), False) for f in np.argsort(-gain)[:3]]
             found += [((int(f),), True) for f in np.argsort(-gain_of_not)[:2]]
-            part = plain[1] <= _PART * float(self.sums(any_of(views))[1])
+            part = plain[2] <= _PART * float(self.gains(any_of(views))[2])
             value = np.where(part, gain, -np.inf)
             best = (of[np.argsort(-value[of])[:_CUTS]] for of in map(self.table.of_kind, JOINED) if len(of))
             cuts = [int(f) for few in best for f in few if part[f]]
             self._tops[key] = found, cuts
         return self._tops[key]
 
-    def sums(self, probes: Bits) -> Array:
-        """(4, ...): what `gain` needs, of the open probes among each set (..., W)."""
-        found = np.zeros((4, *probes.shape[:-1]))
+    def gains(self, probes: Bits) -> tuple[Array, Array, Array]:
+        """Of each set of probes (..., W): how much better a rate of its own explains it, its failures and its probes.
+
+        What rules of a higher rate hold may stay theirs, as in the list, if that is less than half of it: a name stands alone.
+        The gain is 0 where what is left fails no more often than expected.
+        """
         if probes.ndim == 1:
             fails, passes = self.table.count(probes & self._levels)
-            found[:] = fails.sum(), (fails + passes).sum(), self._logs[0] @ fails + self._logs[1] @ passes, 0.0
-            found[3] = self._rates @ (fails + passes)
-            return found
-        everywhere = np.bitwise_or.reduce(probes.reshape(-1, probes.shape[-1]), axis=0)
-        for n, level in enumerate(self._levels):
-            if (level & everywhere).any():
-                fails, passes = self.table.count(probes & level)
-                found[0] += fails
-                found[1] += fails + passes
-                found[2] += self._logs[0, n] * fails + self._logs[1, n] * passes
-                found[3] += self._rates[n] * (fails + passes)
+        else:
+            fails, passes = np.zeros((2, len(self._levels), *probes.shape[:-1]), np.int64)
+            union = np.bitwise_or.reduce(probes, axis=0)
+            for n, level in enumerate(self._levels):
+                if (level & union).any():
+                    fails[n], passes[n] = self.table.count(probes & level)
+        least = _OWN * (fails.sum(0) + passes.sum(0))
+        gain, loss, expected = np.zeros((3, *probes.shape[:-1]))
+        k, inside = np.zeros((2, *probes.shape[:-1]), np.int64)
+        for n in reversed(range(len(self._levels))):  # the rest first, then the rules from the lowest rate on
+            both = fails[n] + passes[n]
+            k, inside, expected = k + fails[n], inside + both, expected + self._rates[n] * both
+            loss = loss + self._logs[0, n] * fails[n] + self._logs[1, n] * passes[n]
+            own = self._explained(k, inside) - loss
+            if self.parting:
+                own = own + self._explained(self._fails - k, self._count - inside) - (self.loss - loss)
+            gain = np.maximum(gain, np.where(((k > expected) != self.passing) & (inside >= least), own, 0.0))
+        return gain, k, inside
+
+    def _explained(self, k: Array, n: Array) -> Array:
+        """Log-likelihood of k failures among n probes, at the rate of k / n."""
+        x_log_x = self.table.x_log_x
+        found: Array = x_log_x[k] + x_log_x[n - k] - x_log_x[n]
         return found
 
     def cost(self, draft: Draft) -> float:
@@ -129,8 +133,8 @@ class Basis:
 
     def grown(self, views: Bits) -> list[tuple[Array, Array]]:
         """For each attribute, then for its absence: (F,) the gain of a set of views together with it, and the failures."""
-        both = [self.sums(self.table.of_each(views, slice(None), negated)) for negated in (False, True)]
-        return [(self.gain(sums), sums[0]) for sums in both]
+        both = [self.gains(self.table.of_each(views, slice(None), negated)) for negated in (False, True)]
+        return [(gain, fails) for gain, fails, _ in both]
 
 
 def cost_of(table: Table, draft: Draft, price: float) -> float:
@@ -141,13 +145,6 @@ def cost_of(table: Table, draft: Draft, price: float) -> float:
 def _rate(table: Table, mask: Bits) -> float:
     fails, passes = table.count(mask)
     return (float(fails) + 0.5) / (float(fails + passes) + 1.0)
-
-
-def _likelihood(k: Array, n: Array) -> Array:
-    passed = n - k
-    share = np.maximum(n, 1e-12)
-    found: Array = k * np.log(np.maximum(k, 1e-12) / share) + passed * np.log(np.maximum(passed, 1e-12) / share)
-    return found
 
 
 def views_of(table: Table, draft: Draft) -> Bits:
@@ -278,7 +275,7 @@ def wider(basis: Basis, context: Bits, values: tuple[int, ...], negated: bool, s
         mine = any_of(context & table.holds(values, False))
         found = table.of_each(context, same, False) | mine
     changed = table.count(found).sum(0) != table.count(any_of(context & table.holds(values, negated))).sum()
-    gained = np.where(changed, basis.gain(basis.sums(found)), -np.inf)
+    gained = np.where(changed, basis.gains(found)[0], -np.inf)
     return [int(same[f]) for f in np.argsort(-gained)[:2]]
 
 

@@ -98,6 +98,8 @@ class Table:
         # of most attributes all views of a probe have the same: what is asked, what the picture shows
         self._varies = np.asarray(((self._bits_FVW ^ self._first_FW[:, None]) & self.all_VW).any((1, 2)))
         self._numbers = np.arange(len(self.phrases))
+        probes = np.arange(count + 1)
+        self.x_log_x = probes * np.log(np.maximum(probes, 1))  # of each number of probes
         self._answers = [_kind_of_answer(p) for p in self.phrases]
         self._views = len(numbers)
         self._times = np.bitwise_count(self._bits_FVW).sum((1, 2), dtype=np.int64)
