@@ -312,6 +312,18 @@ def test_in_one_level_that_is_parted_both_parts_have_a_rate_of_their_own():
     assert float(basis.gains(everything & ~inside)[0]) == 0  # it fails more seldom
 
 
+def test_what_a_rule_of_a_higher_rate_holds_stays_its_own_unless_it_is_most_of_a_name():
+    table, everything = measured_places(0)
+    corner = probes_of(table, draft(table, CORNER))
+    basis = Basis(table, everything, [draft(table, CORNER)], 5.0)
+    tallest = probes_of(table, draft(table, Predicate.of(is_(TALLEST))))
+    narrow = tallest & probes_of(table, draft(table, Predicate.of(about("row1", "row4"), not_('about "col3"'))))
+    assert 0 < float(basis.gains(tallest)[0]) == pytest.approx(float(basis.gains(tallest & ~corner)[0]))
+    assert [float(count) for count in basis.gains(tallest)[1:]] == [table.count(tallest)[0], table.count(tallest).sum()]
+    assert table.count(narrow & corner).sum() > table.count(narrow & ~corner).sum()
+    assert float(basis.gains(narrow)[0]) == 0 < float(basis.gains(narrow & ~corner)[0])
+
+
 def test_what_is_not_is_told_by_what_is_slot_by_slot():
     table, everything = measured_places(0)
     basis = Basis(table, everything, (), 5.0)

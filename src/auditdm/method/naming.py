@@ -2,8 +2,9 @@
 
 The names form a list of rules: a probe belongs to the rule with the highest rate that holds of it, or to none. Rules are
 found one by one (`auditdm.method.rules`). What counts is how much better its own rate explains a rule's probes than the
-rates that the other rules gave them, in log-likelihood, less a price per condition. So a rule that is too broad is carved up
-by the next ones. In the end rules are reworded, split and joined while the list as a whole explains more for its price.
+rates that the other rules gave them, in log-likelihood, less a price per condition; up to half of them it may leave to rules
+of a higher rate. So a rule that is too broad is carved up by the next ones. In the end rules are reworded, split, carved and
+joined while the list as a whole explains more for its price.
 
 Source: ours. arXiv:2306.12105 and 2312.02974 let a model propose descriptions; here they are mined from attributes, so that
 a name is tested before anybody believes it and finds fresh probes by itself.
@@ -152,7 +153,7 @@ def _both_ways(table: Table, one: Draft, other: Draft) -> list[Draft]:
 
 
 def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[Draft]:
-    """Reword, split and join rules while the whole list explains more for its price."""
+    """Reword, split, carve and join rules while the whole list explains more for its price."""
     for _ in range(_ROUNDS):
         before = rules
         for rule in before:
