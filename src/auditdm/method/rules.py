@@ -100,21 +100,18 @@ class Basis:
         What rules of a higher rate hold may stay theirs, as in the list, if that is less than half of it: a name stands alone.
         The gain is 0 where what is left fails no more often than expected.
         """
-        if probes.ndim == 1:
-            fails, passes = self.table.count(probes & self._levels)
-        else:
-            fails, passes = np.zeros((2, len(self._levels), *probes.shape[:-1]), np.int64)
-            union = np.bitwise_or.reduce(probes, axis=0)
-            for n, level in enumerate(self._levels):
-                if (level & union).any():
-                    fails[n], passes[n] = self.table.count(probes & level)
-        least = _OWN * (fails.sum(0) + passes.sum(0))
+        union = np.bitwise_or.reduce(probes.reshape(-1, probes.shape[-1]), axis=0)
+        met = np.flatnonzero((self._levels & union).any(1))[
+            ::-1
+        ]  # the rest first, then the rules from the lowest rate on
+        counts = [self.table.count(probes & self._levels[n]) for n in met]
+        least = _OWN * sum(count.sum(0) for count in counts)
         gain, loss, expected = np.zeros((3, *probes.shape[:-1]))
         k, inside = np.zeros((2, *probes.shape[:-1]), np.int64)
-        for n in reversed(range(len(self._levels))):  # the rest first, then the rules from the lowest rate on
-            both = fails[n] + passes[n]
-            k, inside, expected = k + fails[n], inside + both, expected + self._rates[n] * both
-            loss = loss + self._logs[0, n] * fails[n] + self._logs[1, n] * passes[n]
+        for n, (fails, passes) in zip(met, counts, strict=True):
+            both = fails + passes
+            k, inside, expected = k + fails, inside + both, expected + self._rates[n] * both
+            loss = loss + self._logs[0, n] * fails + self._logs[1, n] * passes
             own = self._explained(k, inside) - loss
             if self.parting:
                 own = own + self._explained(self._fails - k, self._count - inside) - (self.loss - loss)
