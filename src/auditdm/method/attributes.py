@@ -26,18 +26,19 @@ _General = tuple[tuple[str, frozenset[str]], ...]  # words that no description h
 _WORD = re.compile(r"[a-z0-9]+(?:[:.'-][a-z0-9]+)*")
 _CLAUSE_ENDS = re.compile(r"[,.;\n]+(?=\s|$)|\band\b")
 _LEADING_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(?::\d\d|%)?")
+_JOINTS = frozenset([
+    "a", "an", "any", "some", "than", "or", "and", "this", "that", "these", "those", "his", "her", "its", "their",
+    "of", "in", "on", "at", "to", "from", "by", "for", "with",
+])  # fmt: skip
 # After these a thing is named: its words are left open in the question's form.
-_OPENERS = frozenset([
-    "the", "a", "an", "any", "some", "many", "much", "more", "fewer", "most", "than", "or", "and", "not", "no",
-    "this", "that", "these", "those", "his", "her", "its", "their", "of", "in", "on", "at", "to", "from", "by", "for",
-    "with", "between", "behind", "beside", "under", "over", "near", "next",
+_OPENERS = _JOINTS | frozenset([
+    "the", "many", "much", "more", "fewer", "most", "not", "no", "between", "behind", "beside", "under", "over",
+    "near", "next",
 ])  # fmt: skip
 # Words that hold a question together: what is asked is not told by them, so no name says them.
-_GLUE = frozenset([
-    "a", "an", "any", "some", "than", "or", "and", "this", "that", "these", "those", "his", "her", "its", "their",
-    "of", "in", "on", "at", "to", "from", "by", "for", "with", "is", "are", "was", "were", "be", "am", "do", "does",
-    "did", "has", "have", "had", "can", "could", "will", "would", "there", "here", "it", "as", "then", "picture",
-    "image", "photo",
+_GLUE = _JOINTS | frozenset([
+    "is", "are", "was", "were", "be", "am", "do", "does", "did", "has", "have", "had", "can", "could", "will",
+    "would", "there", "here", "it", "as", "then", "picture", "image", "photo",
 ])  # fmt: skip
 _FORM = _OPENERS | _GLUE | frozenset([  # words that name nothing
     "what", "which", "who", "whose", "where", "when", "why", "how",

@@ -33,6 +33,7 @@ from auditdm.method.rules import (
     best_rule,
     climb,
     cost_of,
+    in_one,
     partners,
     probes_of,
     views_of,
@@ -236,7 +237,8 @@ def _carved(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: f
     inside = next(region for n, region in Basis(table, open_, rules, price).regions if rules[n] == rule)
     worth, inner = best_rule(table, Basis(table, inside, (), price, parting=True))
     drafts = [(*rule, *inner), *((*rule[:n], *rule[n + 1 :], *inner) for n in range(len(rule)))] if worth > 0 else []
-    candidates = [_settled(table, open_, rules, new, price) for new in drafts if len(new) <= MOST and new not in rules]
+    fit = [new for new in drafts if len(new) <= MOST and new not in rules and in_one(table, new)]
+    candidates = [_settled(table, open_, rules, new, price) for new in fit]
     return max((rules, *candidates), key=lambda c: _total(table, open_, c, price))
 
 
@@ -263,7 +265,9 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
         for (values, negated), more in _same_slot(table, one, other):
             starts.append((*(c for c in one if c != (values, negated)), (tuple(sorted({*values, *more})), negated)))
     joined = dict.fromkeys(one for start in starts if start for one in (climb(table, basis, start)[1], start))
-    candidates = [_settled(table, open_, others, one, price) for one in joined if one not in pair]
+    candidates = [
+        _settled(table, open_, others, one, price) for one in joined if one not in pair and in_one(table, one)
+    ]
     best = max(candidates, key=lambda c: _total(table, open_, c, price), default=rules)
     return best if _total(table, open_, best, price) > _total(table, open_, rules, price) else rules
 

@@ -66,7 +66,7 @@ class Basis:
         """Gain less price; nothing at all where a condition joins what may not stand together."""
         key = frozenset(draft)
         if key not in self._worths:
-            gain = float(self.gains(probes_of(self.table, draft))[0]) if _in_one(self.table, draft) else -np.inf
+            gain = float(self.gains(probes_of(self.table, draft))[0]) if in_one(self.table, draft) else -np.inf
             self._worths[key] = gain - self.cost(draft)
         return self._worths[key]
 
@@ -87,7 +87,7 @@ class Basis:
             gain, gain_of_not = plain[0] - cost, negated[0] - _OF_NOT * cost
             found: list[Condition] = [((int(f),), False) for f in np.argsort(-gain)[:3]]
             found += [((int(f),), True) for f in np.argsort(-gain_of_not)[:2]]
-            part = plain[2] <= _PART * float(self.gains(any_of(views))[2])
+            part = plain[2] <= _PART * float(self.table.count(any_of(views) & self.open).sum())
             value = np.where(part, gain, -np.inf)
             best = (of[np.argsort(-value[of])[:_CUTS]] for of in map(self.table.of_kind, JOINED) if len(of))
             cuts = [int(f) for few in best for f in few if part[f]]
@@ -276,7 +276,7 @@ def wider(basis: Basis, context: Bits, values: tuple[int, ...], negated: bool, s
     return [int(same[f]) for f in np.argsort(-gained)[:2]]
 
 
-def _in_one(table: Table, draft: Draft) -> bool:
+def in_one(table: Table, draft: Draft) -> bool:
     """Whether the ways of asking in a condition may still stand together: a draft that lost a condition may be alone now."""
     for n, (values, negated) in enumerate(draft):
         if len(values) > 1 and not negated and table.kind[values[0]] in _ASKED:
