@@ -101,9 +101,8 @@ class Basis:
         The gain is 0 where what is left fails no more often than expected.
         """
         union = np.bitwise_or.reduce(probes.reshape(-1, probes.shape[-1]), axis=0)
-        met = np.flatnonzero((self._levels & union).any(1))[
-            ::-1
-        ]  # the rest first, then the rules from the lowest rate on
+        # the rest first, then the rules from the lowest rate on
+        met = np.flatnonzero((self._levels & union).any(1))[::-1]
         counts = [self.table.count(probes & self._levels[n]) for n in met]
         least = _OWN * sum(count.sum(0) for count in counts)
         gain, loss, expected = np.zeros((3, *probes.shape[:-1]))

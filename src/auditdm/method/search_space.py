@@ -18,9 +18,7 @@ Bits = np.ndarray[Any, np.dtype[np.uint64]]  # (W,): a set of probes; (V, W): a 
 _SUPPORT = 6  # probes that an attribute has to have, and to lack, in order to be considered
 _FAILING = 3  # failures that it has to be met in, unless it is common: then its absence may tell
 _COMMON = 40
-_SHARED = (
-    0.6  # values of one slot ("red", "blue") occur together less often than chance would have them, by this factor
-)
+_SHARED = 0.6  # values of one slot ("red", "blue") occur together less often than by chance, by this factor
 _ALIKE = 0.25  # share of the ways of asking that two answers have to have in common
 
 

@@ -33,10 +33,8 @@ from auditdm.stats import Rate
 
 _DONE = ("confirmed", "consensus unreliable", "noise")  # not looked into again
 _TOLD = 0.4  # of a name's failures that better names hold of: then it is no finding of its own
-_PARTS, _LEAST_OF_PART = (
-    4,
-    5,
-)  # ways of asking that an unreliable mode is taken apart into, and failures of each at least
+_PARTS = 4  # ways of asking that an unreliable mode is taken apart into
+_LEAST_OF_PART = 5  # failures of each, at least
 _SAME = 0.9  # overlap of two names, on what was measured, that makes them one
 Tell = Callable[[str, Mapping[str, Any]], None]
 
