@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditdm.method import archive as module
-from auditdm.method.archive import Cell, answer_kind, cell_of, form
+from auditdm.method.archive import answer_kind, cell_of, form
 from auditdm.sandbox.language import SKILLS
 from auditdm.sandbox.suites import suite
 
@@ -125,35 +125,12 @@ def lived(count, archive=None, hit=DOGS):
     return archive
 
 
-def test_a_cell_counts_what_was_asked_and_what_hit_and_keeps_the_latest_questions():
-    archive = Archive(latest=2)
-    archive.novelty([("What size is the star?", "none"), ("What size is the circle?", "none")])
-    archive.remember([("What size is the cross?", "nothing")])
-    archive.passed([("What size is the sign?", "none"), ("Is it red?", "yes")])
-    sizes, red = archive.modes
-    assert sizes == module.Mode(
-        cell=Cell(form="what size is the _", answer="nothing"), asked=4, hits=3, confirmed=False,
-        questions=("What size is the circle?", "What size is the cross?"),
-    )  # fmt: skip
-    assert (red.cell, red.asked, red.hits, red.questions) == (cell_of("Is it red?", "yes"), 1, 0, ())
-
-
-def test_a_rare_slice_is_kept_however_much_comes_after_it():
-    archive = Archive(memory=3)
-    archive.novelty([("What is the number?", "45")])
-    for _ in range(50):
-        archive.novelty([DOGS] * 20)
-    assert {m.cell: m.hits for m in archive.modes} == {cell_of(*DOGS): 1000, cell_of("What is the number?", "45"): 1}
-
-
 def test_a_confirmed_cell_pays_nothing_and_the_others_as_before():
     archive, before = Archive(), Archive()
     archive.confirm([cell_of(*DOGS)])
     batch = [DOGS, ("How many dogs?", "3"), ("How many dogs?", "12"), other(1)]
     assert archive.novelty(batch)[:2] == [0.0, 0.0]
     assert Archive().novelty(batch)[2:] == before.novelty(batch)[2:]
-    assert archive.modes[0].confirmed
-    assert not archive.modes[1].confirmed
 
 
 # --- novelty
@@ -232,7 +209,7 @@ def test_hits_without_a_word_are_the_same_and_no_error():
 def test_no_hits_no_novelty_and_nothing_to_remember():
     archive = lived(1)
     assert archive.novelty([]) == []
-    assert archive.modes[0].hits == 1
+    assert archive.novelty([DOGS]) == lived(1).novelty([DOGS])
 
 
 HITS = st.lists(st.sampled_from([DOGS, ("How many dogs?", "five"), ("How many cats?", "2"), other(1), ("?", "")]))
@@ -244,7 +221,6 @@ def test_to_remember_is_to_have_lived_it(past, present, memory):
     for batch in past:
         one.novelty(batch)
     another.remember(hit for batch in past for hit in batch)
-    assert one.modes == another.modes
     assert one.novelty(present) == another.novelty(present)
 
 

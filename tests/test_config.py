@@ -119,6 +119,7 @@ def test_the_configuration_is_frozen():
             {"rectify": {"checkpoints": 6, "probes": 9}},
             ["rectify.checkpoints is 6", "training.steps 100", "checkpoint_every 20 saves 5", "Lower one"],
         ),
+        ({"auditor": {"model": "hf/a", "temperature": 0.7}}, ["auditor.temperature is 0.7", "discovery.temperature"]),
         ({"images": {"path": "p", "holdout": 1.5}}, ["images.holdout is 1.5", "less than 1", "default, 0.5"]),
     ],
 )

@@ -2,11 +2,14 @@ import doctest
 import json
 import re
 import struct
+import typing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pydantic import BaseModel
 
-from auditdm.config import load_config, parse_config
+from auditdm.config import AuditConfig, load_config, parse_config
 from auditdm.errors import ConfigError
 from auditdm.runs import costing
 from auditdm.runs.costing import ASSUMED, Span
@@ -57,8 +60,7 @@ def test_every_stage_is_counted():
 
 
 def test_what_a_run_will_not_be_able_to_say_is_said_before_it(capsys):
-    usual = {"budget": 200}
-    assert plan(configured(confirmation=usual)).notes == ()
+    assert plan(configured(confirmation={"budget": 200, "pairs": 0})).notes == ()
     one_of_each = {"wordings": ["{question}"], "references": ["sandbox/reference-1"], "confirmation": {"budget": 0}}
     found = plan(configured(**one_of_each))
     assert [note.split(",")[0] for note in found.notes] == [
@@ -66,6 +68,14 @@ def test_what_a_run_will_not_be_able_to_say_is_said_before_it(capsys):
     ]  # fmt: skip
     show_plan(found, as_json=False)
     assert capsys.readouterr().out.count("Note: ") == 3
+
+
+def test_what_is_not_counted_is_said():
+    causes, sentences = plan(configured(confirmation={"budget": 200, "proposer": "hf/google/gemma-3-4b-it"})).notes
+    assert re.match("Not counted: for each finding, the edits that look for its cause until there are 24 pairs", causes)
+    assert sentences.endswith("one reply of confirmation.proposer and at most 240 of the ranker.")
+    no_editor = {"editor": None, "actions": {"question": 1, "caption": 1}}
+    assert plan(configured(confirmation={"budget": 200}, **no_editor)).notes == ()
 
 
 def test_a_confirmation_is_counted_and_reckoned():
@@ -132,6 +142,36 @@ def test_the_starter_is_a_configuration_that_can_be_planned(tmp_path, monkeypatc
     config = load_config("mine.yaml")
     assert plan(config).roles["auditor"].startswith("google/gemma-3-4b-it")
     assert len(config.references) == 3
+
+
+def test_the_starter_says_every_key_that_there_is():
+    from importlib import resources
+
+    words = set(re.findall(r"[a-z_]+", resources.files("auditdm").joinpath("starter.yaml").read_text()))
+    unsaid = {key for section in _sections(AuditConfig) for key in section.model_fields} - words
+    assert not unsaid - {"name", "input", "output"}, "of judge, generator, editor and price: docs/real-models.md"
+
+
+def _sections(section):
+    """A section of the configuration and those inside it."""
+    yield section
+    for field in section.model_fields.values():
+        for kind in (field.annotation, *typing.get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _sections(kind)
+
+
+def test_an_auditor_may_write_as_long_a_reply_as_its_spec_allows_and_96_tokens_at_least(monkeypatch):
+    from auditdm.runs import discovery
+    from auditdm.runs.trainer_options import grpo_options
+
+    monkeypatch.setattr(discovery, "model_from", lambda _spec, **options: options)
+
+    for said, longest in (({}, 96), ({"max_new_tokens": 8}, 96), ({"max_new_tokens": 200}, 200)):
+        config = configured(auditor={"model": "sandbox/auditor", **said})
+        assert grpo_options(config, Path("unused"), "gated").max_completion_length == longest
+        asked = discovery.auditor_of(SimpleNamespace(path=Path("unused")), config, "prompt_only")
+        assert (asked["max_new_tokens"], asked["temperature"]) == (longest, 1.0)
 
 
 # What it costs. The numbers are worked out by hand from the table.

@@ -159,7 +159,7 @@ def listing(
 def evaluation(
     models: Annotated[list[str], typer.Argument(help="Model specs; the others are compared with the first.")],
     benchmarks: Annotated[
-        str, typer.Option(help="Names with commas between them, or all: the paper's sixteen.")
+        str, typer.Option(help="Names with commas between them, or all: the paper's sixteen, and chartqa-human.")
     ] = "all",
     data: Annotated[Path | None, typer.Option(help="A folder with each benchmark's rows; else the hub's.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many questions of each benchmark, the first.")] = None,

@@ -56,7 +56,7 @@ class ModelSpec(_Section):
 
     model: Text  # hf/google/gemma-3-4b-it, sandbox/target-small, a local folder, or an import path my_mod:MyModel
     batch: int = Field(default=64, ge=1)  # (picture, question) pairs per call
-    max_new_tokens: int = Field(default=32, ge=1)
+    max_new_tokens: int = Field(default=32, ge=1)  # of a reply; an auditor's may have 96 at least
     temperature: float = Field(default=0.0, ge=0.0)  # 0: greedy
     device: str = "auto"
     dtype: str = "auto"
@@ -182,9 +182,8 @@ class RectifyConfig(_Section):
 
     lora: dict[str, Any] | None = None  # handed through to peft.LoraConfig; None: all weights are trained
     images: ImagePool | None = None  # fresh pictures to practise on; None: those that the audit was trained on
-    per_mode: int = Field(
-        default=32, ge=0
-    )  # failures of each mode wanted on fresh pictures, to which its questions are put
+    # failures wanted, on fresh pictures, of each way of asking of a mode and its right answer; 0: none are looked for
+    per_mode: int = Field(default=32, ge=0)
     rows: int | None = Field(default=None, ge=1)  # so many failures, if there are; None: all, repeats included
     replay: float = Field(default=2.0, ge=0.0)  # agreements replayed per failure, against forgetting
     keep: float = Field(default=1.0, ge=0.0)  # weight of the target's own probabilities where it was right; 0: not kept
@@ -217,9 +216,7 @@ class AuditConfig(_Section):
     """Everything that decides an audit."""
 
     seed: int = 0
-    turns: bool = (
-        False  # local models take turns on the device: one there at a time, the others in the computer's memory
-    )
+    turns: bool = False  # local models take turns on the device; those that wait are in the computer's memory
     run: Path | None = None  # the run folder; None: named by the command
     images: ImagePool
     auditor: ModelSpec
@@ -230,11 +227,9 @@ class AuditConfig(_Section):
     editor: ToolSpec | None = None  # changes pictures by command
     prompts: Path | None = None  # the auditor's prompts; None: those of the package
     actions: dict[Action, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)  # relative weights; see below
-    quorum: Annotated[float | Literal["auto"], PlainValidator(_quorum)] = (
-        1.0  # share of references that must agree to be
-    )
-    # believed; auto: chosen from what they say to the pool's own questions
-    wordings: tuple[Text, ...] = Field(default=("{question}",), min_length=1)  # each is asked
+    # share of references that must agree to be believed; auto: chosen from what they say to the pool's own questions
+    quorum: Annotated[float | Literal["auto"], PlainValidator(_quorum)] = 1.0
+    wordings: tuple[Text, ...] = Field(default=("{question}",), min_length=1)  # would-be failures: again in the others
     reward: Literal["gated", "gated_only", "paper"] = "gated"  # gated_only: without novelty
     compare: tuple[Literal["prompt_only", "paper_reward"], ...] = ("prompt_only",)  # baselines at as many probes
     training: TrainingConfig = TrainingConfig()
@@ -275,6 +270,15 @@ class AuditConfig(_Section):
                     "a model cannot testify twice. Name another one"
                 )
             taken[reference.identity] = name
+        return self
+
+    @model_validator(mode="after")
+    def _auditor_samples(self) -> Self:
+        if self.auditor.temperature:
+            raise ValueError(
+                f"auditor.temperature is {self.auditor.temperature}, but an auditor samples its proposals at "
+                "discovery.temperature, and in training at training.grpo.temperature. Set these, and remove it"
+            )
         return self
 
     @model_validator(mode="after")

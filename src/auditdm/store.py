@@ -149,9 +149,8 @@ class Run:
         raw = encode(table, list(fresh.values()))
         sequence = max((_sequence(part) for part in self._parts(table)), default=-1) + 1
         part = self.path / "tables" / table / f"part-{sequence:06d}-{content_id(raw)}.parquet"
-        (self.path / "DONE").unlink(
-            missing_ok=True
-        )  # the marker vouches for everything, so it goes before the new rows
+        # the marker vouches for everything, so it goes before the new rows
+        (self.path / "DONE").unlink(missing_ok=True)
         self._write(part, raw, f"{len(fresh)} rows of {table}")
         known.update(fresh)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,17 +44,6 @@ class Cell:
 
     form: str  # of the question: "what size is the _"
     answer: str  # the kind of the agreed answer: yes, no, nothing, digit, number, letter, words, or a shape such as 9:9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mode:
-    """What is known of a cell."""
-
-    cell: Cell
-    asked: int  # probes with a decided verdict, hits among them
-    hits: int
-    questions: tuple[str, ...]  # of the latest hits, newest last
-    confirmed: bool  # pays no more
 
 
 def form(question: str) -> str:
@@ -141,56 +129,30 @@ class Archive:
         alike: float = 0.5,
         saturation: float = 0.3,
         floor: float = 0.5,
-        latest: int = 5,
     ) -> None:
         """Start empty.
 
         Args:
-            memory: The latest hits that shares are taken of, 0 or more. Cells keep all hits, whatever it is.
+            memory: The latest hits that shares are taken of, 0 or more.
             fair: Share of the hits up to which a cell pays in full, in (0, 1]; 1 pays all cells alike.
             alike: Least Jaccard overlap of two hits that are near, in (0, 1].
             saturation: Share of the other hits at which nearness earns only the floor, in (0, 1].
             floor: What nearness leaves of the pay at least, in [0, 1]; 1 leaves words out.
-            latest: Questions that a cell keeps.
         """
-        self.memory, self.fair, self.latest = memory, fair, latest
+        self.memory, self.fair = memory, fair
         self.alike, self.saturation, self.floor = alike, saturation, floor
-        self._asked: Counter[Cell] = Counter()
-        self._hits: Counter[Cell] = Counter()
-        self._questions: dict[Cell, tuple[str, ...]] = {}
         self._confirmed: set[Cell] = set()
         self._numbers: dict[str, int] = {}  # of words and cells
         self._cells, self._ends, self._words = array("i"), array("i", [0]), array("i")  # rows of hits, for the shares
-
-    @property
-    def modes(self) -> list[Mode]:
-        """What is known of every cell that was asked, most hits first."""
-        return [
-            Mode(
-                cell=cell,
-                asked=self._asked[cell],
-                hits=self._hits[cell],
-                questions=self._questions.get(cell, ()),
-                confirmed=cell in self._confirmed,
-            )
-            for cell in sorted(self._asked, key=lambda c: (-self._hits[c], -self._asked[c], c.form, c.answer))
-        ]
 
     def confirm(self, cells: Iterable[Cell]) -> None:
         """Stop the pay of these cells."""
         self._confirmed.update(cells)
 
-    def passed(self, agreements: Iterable[tuple[str, str]]) -> None:
-        """Count what was asked and was no hit: pairs of a question and its consensus."""
-        self._asked.update(cell_of(*one) for one in agreements)
-
     def remember(self, hits: Iterable[tuple[str, str]]) -> None:
         """Archive hits, oldest first: pairs of a question and its consensus."""
         for question, consensus in hits:
             cell = cell_of(question, consensus)
-            self._asked[cell] += 1
-            self._hits[cell] += 1
-            self._questions[cell] = (*self._questions.get(cell, ()), question)[-self.latest :]
             self._words.extend(sorted({self._number(w) for w in _WORD.findall(f"{question} {consensus}".lower())}))
             self._ends.append(len(self._words))
             self._cells.append(self._number(f"{cell.form}|{cell.answer}"))

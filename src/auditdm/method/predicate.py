@@ -1,4 +1,4 @@
-"""A failure mode as a condition in words: up to three or four things that hold of a probe at once."""
+"""A failure mode as a condition in words: up to four things that hold of a probe at once."""
 
 from __future__ import annotations
 

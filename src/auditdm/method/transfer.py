@@ -10,7 +10,7 @@ same pictures. So a model that is poor everywhere, or whose style the judge disl
     void        nothing could be measured inside; never a zero
 The corrections run over one model's findings, so that no verdict changes when another model is added.
 
-Source: ours. SCIENCE.md 2.11 tells why: arXiv:2606.09878 groups probes by which models fail them.
+Source: ours, after arXiv:2606.09878, which groups probes by which models fail them.
 """
 
 from __future__ import annotations

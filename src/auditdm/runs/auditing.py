@@ -32,7 +32,7 @@ def audit(config: AuditConfig, path: str | Path | None = None, *, tell: Tell = q
     Args:
         config: Who audits whom, on what, and how long.
         path: The run folder; `config.run`, or runs/audit, when None. If it has a part of this audit, the rest is done.
-        tell: Called with (event, values) while it goes: "stage", "step", "discovered".
+        tell: Called with (event, values) while it goes: "stage", "step", "discovered", "cycle", "causes" and others.
 
     Returns:
         The finished run, closed. Its tables are described in docs/run-folder.md.

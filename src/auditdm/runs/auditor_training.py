@@ -195,7 +195,6 @@ class _Ledger:
             if (p["arm"], p["phase"]) == (self.arm, "training") and p["step"] < step and p["probe_id"] in decided
         ]
         self.archive.remember((question, v["consensus"]) for question, v in lived if v["self_consistent"])
-        self.archive.passed((question, v["consensus"]) for question, v in lived if v["outcome"] == "agreement")
 
     async def pay(
         self,
@@ -228,7 +227,6 @@ class _Ledger:
         shared = group_diversity(free, self.config.training.group)
         new = iter(self.archive.novelty([_asked(e) for e in hits]))
         novelty = {e.request.id: next(new) * s for e, s in zip(examined, shared, strict=True) if e.is_failure}
-        self.archive.passed(_asked(e) for e in examined if e.verdict and e.verdict.outcome == "agreement")
         rewards = [self._reward(e, novelty.get(e.request.id)) for e in examined]
         self._examined += examined
         self._rewards += [

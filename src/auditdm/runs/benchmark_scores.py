@@ -26,9 +26,8 @@ class Unit:
     """One question of a benchmark, or those that stand or fall together."""
 
     id: str
-    score: float | None = (
-        None  # on the paper's scale; None: not measured, or a caption, which has one only among others
-    )
+    # on the paper's scale; None: not measured, or a caption, which has one only among others
+    score: float | None = None
     caption: Mapping[str, Any] | None = None  # said and references, of a caption that was measured
     part: str = ""  # the part of the benchmark that it belongs to
     problem: str | None = None  # why it was not measured; None: it was

@@ -17,7 +17,7 @@ from auditdm.runs.auditor_training import Kind, Tell, kinds_of_requests, one_req
 from auditdm.runs.examining import Examined, Examiner, record
 from auditdm.runs.pictures import Split
 from auditdm.runs.roles import Roles, loaded, model_from
-from auditdm.runs.trainer_options import MAX_REPLY_TOKENS
+from auditdm.runs.trainer_options import longest_reply
 from auditdm.store import Run
 from auditdm.types import Model
 
@@ -26,7 +26,7 @@ def auditor_of(run: Run, config: AuditConfig, arm: str) -> Model:
     """The auditor of one arm, sampling: trained weights from the run folder, or the untrained one."""
     sampled: dict[str, Any] = {
         "temperature": config.discovery.temperature,
-        "max_new_tokens": MAX_REPLY_TOKENS,
+        "max_new_tokens": longest_reply(config.auditor),
         "seed": config.seed,
     }
     folder = run.path / "models" / f"auditor-{arm}"

@@ -22,7 +22,7 @@ CURVES = {  # columns of the training log: heading, and whether they are shares
     "split": ("References split", True),
     "void": ("Void", True),
     "invalid": ("Malformed or ill-posed", True),
-    "distinct": ("Distinct proposals", True),
+    "distinct": ("Distinct questions that failed", True),
     "zero_variance": ("Groups without signal", True),
 }
 

@@ -14,6 +14,7 @@ from auditdm.runs.practice import MOST_ASKED
 from auditdm.runs.probing import MOST_POSED, MOST_REPLIES
 from auditdm.runs.quorum import TRIED
 from auditdm.runs.trainer_options import check_options
+from auditdm.runs.wording import KEPT_BACK, PROPOSED
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Plan:
 
     roles: dict[str, str]  # role -> what its spec resolves to
     pictures: int
-    held_back: int  # of them, for discovery
+    held_back: int  # of them, from training: for discovery and confirmation
     stages: tuple[PlannedStage, ...]
     estimates: tuple[Estimate, ...] = ()  # of the audit; what `rectify` adds is not in them
-    notes: tuple[str, ...] = ()  # what the run will not be able to say, and why
+    notes: tuple[str, ...] = ()  # what the run will not be able to say, and why; what is not counted
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -91,6 +92,16 @@ def _notes(config: AuditConfig) -> Iterator[str]:
         )
     if len(config.references) < 2:
         yield "There is one reference, so nothing is agreed: a failure says only that two models differ. Give two more."
+    if config.confirmation.budget and config.confirmation.pairs and config.editor is not None:
+        yield (
+            f"Not counted: for each finding, the edits that look for its cause until there are {config.confirmation.pairs} "
+            "pairs, and the answers to them (confirmation.pairs: 0 leaves it out)."
+        )
+    if config.confirmation.budget and config.confirmation.proposer is not None:
+        yield (
+            "Not counted: for each finding, one reply of confirmation.proposer and at most "
+            f"{2 * KEPT_BACK * PROPOSED} of the ranker."
+        )
     if not config.confirmation.budget:
         yield "confirmation.budget is 0, so no failure mode is named or tested: the run will have failures and no findings."
 

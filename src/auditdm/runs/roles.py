@@ -31,9 +31,7 @@ class Roles:
     quorum: float
     wordings: tuple[str, ...]
     turns: Turns | None = None  # None: all models stay on their devices
-    spending: Spending = field(
-        default_factory=Spending
-    )  # of the endpoints among them, and of auditors that are watched
+    spending: Spending = field(default_factory=Spending)  # of endpoints among them, and of auditors that are watched
 
     @property
     def revisions(self) -> dict[str, dict[str, str | None]]:

@@ -4,7 +4,7 @@ Each cycle:
     1. Half of its probes are the auditor's own, unchosen (they give the usual rates and the unseen mass); half are those
        of its proposals that ask what was least asked so far.
     2. The failures that no tested mode explains are named: predicates that separate them from what passes.
-    3. Each name is tried: probes inside it, and just outside each of its conditions, until the name stays the same.
+    3. Each name is tried: probes inside it, and just outside each of its conditions, after which all is named anew.
     4. What stays is confirmed on fresh pictures (auditdm.method.confirmation); where the references disagree inside it,
        its ways of asking are put to the test one by one. Tested modes, confirmed or not, are not asked again: the budget
        goes elsewhere.
@@ -316,7 +316,7 @@ class _Seeker:
         return [Predicate.of(*rest, Literal((form,))) for form in often]
 
     def _closer(self, open_N: Array | None) -> list[Predicate]:
-        """Ask inside and just outside each name, until the names stay."""
+        """Ask inside and just outside each name, then name anew, `effort.tries` times; once where all is open."""
         effort = self.effort
         named = self._names(open_N, thorough=open_N is None)
         if not effort.focus:

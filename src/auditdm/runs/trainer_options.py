@@ -19,7 +19,7 @@ from auditdm.errors import ConfigError, ModelError, StoreError
 from auditdm.runs.checkpoints import check_checkpoints, thinning
 from auditdm.runs.vllm_server import refuse_colocate, vllm_options
 
-MAX_REPLY_TOKENS = 96
+_LONGEST_REPLY = 96  # of an auditor, in tokens, unless its spec allows more
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ROOM_SAID = ("No space left", "File too large", "Disk quota exceeded", "PytorchStreamWriter", "inline_container")
 
@@ -37,6 +37,11 @@ def check_options(config: AuditConfig) -> None:
         sft_options(config, Path("unused"))
     adapter_options(config.training.lora, "training.lora")
     adapter_options(config.rectify.lora, "rectify.lora")
+
+
+def longest_reply(auditor: ModelSpec) -> int:
+    """Tokens that an auditor may write: a proposal is longer than the answers that a spec is made for."""
+    return max(_LONGEST_REPLY, auditor.max_new_tokens)
 
 
 def grpo_options(config: AuditConfig, folder: Path, reward: str) -> Any:
@@ -73,7 +78,7 @@ def grpo_options(config: AuditConfig, folder: Path, reward: str) -> Any:
     }
     defaults = {
         "save_total_limit": None if config.rectify.checkpoints > 1 else 2,
-        "max_completion_length": MAX_REPLY_TOKENS,
+        "max_completion_length": longest_reply(config.auditor),
         "temperature": 1.0,
         "scale_rewards": "group" if reward == "paper" else "none",
         "epsilon_high": 0.28,

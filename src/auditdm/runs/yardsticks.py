@@ -14,7 +14,8 @@ from auditdm.stats import Rate
 
 SELFTEST_RATES = {  # the names of `auditdm selftest`, with what each is out of
     "gap_recall": ("Planted gaps found", "of the planted gaps that no reference shares"),
-    "gap_fdr": ("False discoveries", "of its reports, those that stand for no planted gap"),
+    "gap_fdr": ("Reports that stand for no gap", "of its reports; second pieces of a gap are among them"),
+    "outside_every_gap": ("False alarms", "of its reports, those outside every planted gap"),
     "shared_reported_as_own": ("Shared gaps reported as the target's own", "of planted gaps that a reference shares"),
     "predicate_exact": ("Named as planted", "of the gaps found, those whose name holds of the same probes"),
     "interval_coverage": ("Intervals that hold the true rate", "of its reports; 95% is meant"),

@@ -91,7 +91,7 @@ def teach_auditor(run: Run, config: AuditConfig, prompts: Mapping[str, str], tel
         tell: Called with ("lesson", {"set", "step", "of"}) after each step.
 
     Returns:
-        The folder of the weights, where `auditing.auditor_of` finds them; None where nothing was paid.
+        The folder of the weights, where `discovery.auditor_of` finds them; None where nothing was paid.
 
     Cost: no call of any other model; a pass over the lessons per epoch of `rectify.options`.
     """

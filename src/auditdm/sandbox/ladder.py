@@ -284,7 +284,7 @@ def _random_questions(search: _Search) -> Pose:
 
 
 def _sampled(search: _Search, author: Model, *, each: int = 1, promising: bool = False) -> Pose:
-    """What an auditor writes, `each` times as many; promising pictures as `auditing.discover` draws them."""
+    """What an auditor writes, `each` times as many; promising pictures as `discovery.discover` draws them."""
     weights = promising_pictures(search.run, search.split, search.split.discovery, "trained") if promising else None
 
     def pose(phase: str, step: int, count: int) -> Posed:

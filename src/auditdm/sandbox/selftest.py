@@ -231,7 +231,7 @@ def _jaccard(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def scores(file: GapFile, audits: Sequence[Audited]) -> dict[str, Any]:
-    """The figures of DESIGN.md section 4 that planted gaps give, each rate with its denominator.
+    """The figures that planted gaps give, each rate with its denominator.
 
     Own gaps are those that no reference shares; an organism is clean where it has none and no odd style, a distractor
     where only its style or its steadiness is odd.
@@ -305,5 +305,7 @@ def _told(a: Audited) -> dict[str, Any]:
 
 
 def write(found: Mapping[str, Any], path: Path) -> None:
-    """Keep the figures where `auditdm report` finds them."""
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    """Keep the figures where `auditdm report` finds them; the file is whole or as it was."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.write_text(json.dumps(found, indent=1) + "\n")
+    unfinished.replace(path)

@@ -48,7 +48,7 @@ def tell_truth(run: Run, gaps: Sequence[Gap]) -> None:
 
 
 def figures(run: Run) -> dict[str, Any]:
-    """The figures of DESIGN.md section 4 that need the truth, over all proposals of an arm's discovery.
+    """The figures that need the truth, over all proposals of an arm's discovery.
 
     A proposal counts once, malformed ones as misses; what nobody could measure is void.
     """
