@@ -1,4 +1,4 @@
-"""The command line: one verb per thing that a user can have done, each also a Python function of the same name."""
+"""The command line: one verb per thing that a user can have done; what they do is in functions of the package."""
 
 from __future__ import annotations
 
