@@ -288,18 +288,6 @@ def test_what_two_ways_of_asking_have_in_common_is_one_name_with_what_is_not_ans
     assert min(overlaps) >= FOUND and len(found) == 2, [n.words() for n in found]
 
 
-def test_what_two_rules_have_in_common_is_what_few_others_have():
-    rng, phrases = random.Random(0), Phrases()
-    held = [asked_of_patterns(rng) for _ in range(2_000)]
-    failed = [fails(0, n, of_probe, [(PATTERNS, 0.6)]) for n, of_probe in enumerate(held)]
-    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
-    striped, unlike = Predicate.of(is_('answer "striped"')), Predicate.of(is_(ALIKE), is_('answer "no"'))
-    one, other, colours = (draft(table, where) for where in (striped, unlike, DOTTED))
-    assert module._in_common(table, one, other).tolist() == [table.index['says "pattern"']]
-    assert module._akin(table, one, other)
-    assert not module._akin(table, one, colours)
-
-
 TALLEST, SHORTEST = 'asks "which bar is tallest?"', 'asks "which bar is shortest?"'
 CORNER = Predicate.of(is_(TALLEST), about("row1", "row4"), about("col1", "col4"))
 BARS = Predicate.of(is_(TALLEST, SHORTEST), is_('answer "middle"', 'answer "right"'))
