@@ -44,7 +44,6 @@ from auditdm.method.search_space import Array, Bits, Table, predicate_of
 _PRICE = 0.8  # of a condition, in the log of the number of conditions that there are to choose from
 _SEEDS = 12  # ways of asking that a rule is taken apart into at most
 _NEARLY = 0.9  # of a rule's views that have what another demands: the two may be pieces of one
-_FEW = 0.25  # of all probes: what more of them have is no sign that two rules are pieces of one
 _STARTS = 3  # values that a condition is found afresh from
 _MARKS = 6  # of what passes inside a rule, along which it may be split
 _ROUNDS = 6  # of splitting and joining, at most
@@ -262,9 +261,6 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
     others = [rule for rule in rules if rule not in pair]
     basis = Basis(table, open_, others, price)
     starts = [best_rule(table, basis)[1], *pair]
-    if len(common := _in_common(table, *pair)):
-        gains = basis.gains(table.of_each(table.all_VW, common, False))[0]
-        starts.append((((int(common[np.argmax(gains)]),), False),))
     for one, other in (pair, pair[::-1]):  # a condition of the one, widened by that of the other
         for (values, negated), more in _same_slot(table, one, other):
             starts.append((*(c for c in one if c != (values, negated)), (tuple(sorted({*values, *more})), negated)))
@@ -298,29 +294,14 @@ def _same_slot(table: Table, one: Draft, other: Draft) -> Iterator[tuple[Conditi
 
 
 def _akin(table: Table, one: Draft, other: Draft) -> bool:
-    """Whether two rules may be pieces of one: they share an attribute or a slot, or what they hold of has one in common."""
+    """Whether two rules may be pieces of one: they share an attribute or a slot, or what one demands the other has."""
     phrases = [{f for values, negated in draft if not negated for f in values} for draft in (one, other)]
     return (
         bool(phrases[0] & phrases[1])
         or _implies(table, one, other)
         or _implies(table, other, one)
-        or len(_in_common(table, one, other)) > 0
         or any(not negated for pair in ((one, other), (other, one)) for (_, negated), _ in _same_slot(table, *pair))
     )
-
-
-def _in_common(table: Table, one: Draft, other: Draft) -> Array:
-    """Numbers of the attributes that nearly all views have of which either rule holds, and few of the rest.
-
-    "Striped" and "no" are both answered where patterns are spoken of.
-    """
-    common = table.count(table.of_each(table.all_VW, slice(None), False)).sum(0)
-    common = common <= _FEW * table.count(any_of(table.all_VW)).sum()
-    for rule in (one, other):
-        views = views_of(table, rule)
-        having = table.count(table.of_each(views, slice(None), False)).sum(0)
-        common &= having >= _NEARLY * table.count(any_of(views)).sum()
-    return np.flatnonzero(common)
 
 
 def _implies(table: Table, one: Draft, other: Draft) -> bool:
