@@ -1,5 +1,6 @@
 """The auditor is audited: on two organisms in earnest, and its scores on audits that are made up."""
 
+import doctest
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from auditdm.errors import ConfigError
 from auditdm.method.confirmation import Entry, Evidence
 from auditdm.method.predicate import Literal, Predicate
 from auditdm.runs.searching import Effort, Found
+from auditdm.sandbox import bench_truth
 from auditdm.sandbox import selftest as module
 from auditdm.sandbox.gap_files import parse_gaps
 from auditdm.sandbox.selftest import Audited, scores, selftest, write
@@ -176,3 +178,10 @@ def test_where_nothing_was_planted_and_nothing_reported_the_shares_are_unknown()
                  "canary_share", "validity_of_claims", "true_failure_precision"):  # fmt: skip
         assert (told[name]["value"], told[name]["asked"], told[name]["ci95"]) == (None, 0, None), name
     assert told["calls_per_confirmed_gap"] is None
+
+
+@pytest.mark.parametrize("said", ["", "x", "3-", "-3", "3-x"])
+def test_seeds_of_a_bench_are_a_number_or_two(said):
+    assert doctest.testmod(bench_truth).failed == 0
+    with pytest.raises(SystemExit, match="The seeds are"):
+        bench_truth.seeds_of(said)

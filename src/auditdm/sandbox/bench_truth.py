@@ -2,6 +2,7 @@
 
     python -m auditdm.sandbox.bench_truth [SEEDS] [gaps] [drawn] [clean] [prompt-only] [zoo] [zoo-wide]
 
+SEEDS is how many (10: 0 to 9) or from which to which (25-30: gap files that were not looked at before).
 The stand-in audits the shipped gap file with each seed; then gaps that are drawn by chance, other ones for each seed; then
 clean twins alone, a hundred of them; then the shipped file without looking closer; then two auditors of the zoo, one that
 was taught what the zoo's references know and one that was taught the whole language. Each part is written to
@@ -43,7 +44,7 @@ def shipped_gaps() -> GapFile:
         return load_gaps(path)
 
 
-def main(seeds: int, parts: list[str], root: Path = Path("runs")) -> None:
+def main(seeds: range, parts: list[str], root: Path = Path("runs")) -> None:
     """Measure the parts that are asked for; all of them where none is."""
     if wrong := sorted(set(parts) - set(PARTS)):
         raise SystemExit(f"There is no part {wrong[0]!r}; parts: {', '.join(PARTS)}.")
@@ -56,18 +57,31 @@ def main(seeds: int, parts: list[str], root: Path = Path("runs")) -> None:
         _keep(root / f"truth-{part}.json", told(file, audits))
 
 
-def _measured(part: str, seeds: int) -> tuple[GapFile, range]:
+def seeds_of(said: str) -> range:
+    """So many seeds, or those from the one to the other.
+
+    Example:
+        >>> seeds_of("10"), seeds_of("25-30")
+        (range(0, 10), range(25, 31))
+    """
+    first, _, last = said.partition("-")
+    if not first.isdigit() or (last and not last.isdigit()) or said.endswith("-"):
+        raise SystemExit(f"The seeds are {said!r}; give a number such as 10, or two such as 25-30.")
+    return range(int(first), int(last) + 1) if last else range(int(first))
+
+
+def _measured(part: str, seeds: range) -> tuple[GapFile, range]:
     """Who is audited, and with which seeds."""
     gaps = shipped_gaps()
     if part == "drawn":
-        organisms = tuple(chain.from_iterable(drawn(seed).organisms for seed in range(seeds)))
-        return GapFile(organisms, gaps.references), range(seeds)
+        organisms = tuple(chain.from_iterable(drawn(seed).organisms for seed in seeds))
+        return GapFile(organisms, gaps.references), seeds
     if part == "clean":  # a hundred twins; those of a seed share its proposals
         twins = (OrganismSpec(f"clean twin {n}", base_error=0.02) for n in range(10))
         return GapFile(tuple(twins), gaps.references), range(100, 110)
     if part in _AUTHORS:
-        return replace(gaps, organisms=gaps.organisms[:12]), range(min(3, seeds))
-    return gaps, range(seeds)
+        return replace(gaps, organisms=gaps.organisms[:12]), seeds[:3]
+    return gaps, seeds
 
 
 def _of_seed(part: str, file: GapFile, kept: Path, seed: int) -> list[Audited]:
@@ -116,4 +130,4 @@ def _keep(path: Path, found: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10, sys.argv[2:])
+    main(seeds_of(sys.argv[1] if len(sys.argv) > 1 else "10"), sys.argv[2:])
