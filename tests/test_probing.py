@@ -100,8 +100,17 @@ def test_fresh_probes_stand_on_the_confirmation_part_alone(bench):
     posed = bench.prober.pose_for(ASKS_COLOUR, 30, fresh=True)
     assert posed
     assert {p.probe.probe.proposal.source_id for p in posed} <= set(bench.split.confirmation)
-    [trial] = bench.prober.trials
-    assert (trial.predicate, trial.inside) == (ASKS_COLOUR, [p.id for p in posed])
+
+
+def test_a_fresh_probe_serves_every_name_and_is_answered_once(bench):
+    agreed = [p for p in bench.prober.pose_for(ASKS_COLOUR, 60, fresh=True) if p.views is not None]
+    bench.prober.ask(agreed)
+    narrow = Predicate((*ASKS_COLOUR.literals, Literal(('about "red"',), negated=True)))
+    other = bench.prober.pose_for(narrow, 60, fresh=True)
+    both = {p.id for p in other} & {p.id for p in agreed}
+    assert both
+    rows = [a for a in bench.run.rows("answers") if a["probe_id"] in both and a["wording"] == 0]
+    assert len({(a["probe_id"], a["role"], a["model"]) for a in rows}) == len(rows)
 
 
 def test_what_nobody_answers_so_is_looked_for_within_bounds(bench):

@@ -6,7 +6,7 @@ import pytest
 
 from auditdm.method.coverage import Smallest
 from auditdm.method.predicate import Predicate
-from auditdm.runs.searching import Effort, search
+from auditdm.runs.searching import Effort, _Seeker, search
 from planted import PlantedProber, about, asks, is_, overlap
 
 RED, SMALL = Predicate.of(asks(0), about("red")), Predicate.of(asks(2), about("small"))
@@ -84,6 +84,27 @@ def test_confirmation_is_on_pictures_that_were_never_seen_before():
     assert {p.picture for p in beside} <= fresh  # other questions on the same pictures
     again = {p.id for p in prober.asked_again}
     assert again <= {p.id for p in prober.asked if p.picture in fresh}
+
+
+def test_what_two_names_hold_of_is_asked_once_and_counts_for_both():
+    class Few(PlantedProber):
+        """Has the same fresh probes for every name."""
+
+        def pose_for(self, predicate, count, *, fresh=False):
+            return [p for p in pool if p.views is not None and predicate.holds(p.views)][:count]
+
+    prober = Few([(RED, 0.9)])
+    pool = PlantedProber.pose_for(prober, Predicate(), 2_000, fresh=True)
+    seeker = _Seeker(prober, EFFORT)
+    seeker.look_around()
+    for name in (RED, Predicate.of(about("red"))):
+        seeker.confirm(name)
+    narrow, wide = seeker.trials
+    assert set(narrow.inside) & set(wide.inside)
+    assert [len(t.inside) for t in seeker.trials] == [e.inside.asked for e in seeker.evidence]
+    ids = [p.id for p in prober.asked]
+    assert len(ids) == len(set(ids))
+    assert seeker.calls == len(ids) + len(prober.asked_again)
 
 
 def test_a_mode_that_is_confirmed_is_asked_less_than_it_was_while_unknown():

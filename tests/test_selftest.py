@@ -107,7 +107,16 @@ def audit(organism, *, gaps=(), reports=(), calls=1_000, paid=(0, 10), true=10):
         ("inside", "base", "splits", "base_splits", "again", "usual"), Rate(0, 0)))  # fmt: skip
     entry = Entry(evidence=evidence, state="too few", reason="", p=None, q=None, decoy_floor=None)
     found = Found(
-        entries=(entry,), calls=calls, curve=(), usual=Rate(0, 0), unseen=None, hits=0, asked=0, void=0, stopped=""
+        entries=(entry,),
+        trials=(),
+        calls=calls,
+        curve=(),
+        usual=Rate(0, 0),
+        unseen=None,
+        hits=0,
+        asked=0,
+        void=0,
+        stopped="",
     )
     canaries, claimed = paid
     return Audited(

@@ -19,9 +19,9 @@ from auditdm.runs.causing import auditor_commands, find_causes
 from auditdm.runs.describing import LONGEST, Describer, describing, names_of
 from auditdm.runs.examining import Examiner
 from auditdm.runs.pictures import Split
-from auditdm.runs.probing import PoolProber, Trial
+from auditdm.runs.probing import PoolProber
 from auditdm.runs.reference_check import check_references
-from auditdm.runs.searching import Effort, Found, search
+from auditdm.runs.searching import Effort, Found, Trial, search
 from auditdm.store import Run
 from auditdm.types import Model, content_id
 
@@ -114,7 +114,7 @@ def finding_id(entry: Entry) -> str:
 
 
 def _keep(run: Run, prober: PoolProber, found: Found) -> None:
-    tested = list(zip(found.entries, prober.trials, strict=True))
+    tested = list(zip(found.entries, found.trials, strict=True))
     run.append("confirmations", [row for entry, trial in tested for row in _confirmations(entry, trial, prober)])
     run.append("findings", [_finding(entry, trial, prober) for entry, trial in tested])
     told = {
@@ -130,19 +130,17 @@ def _confirmations(entry: Entry, trial: Trial, prober: PoolProber) -> list[dict[
     return [
         {
             "id": content_id(finding, role, probe), "finding_id": finding, "probe_id": probe, "role": role,
-            "failed": prober.said[probe], "failed_again": prober.said_again.get(probe) if role == "inside" else None,
+            "failed": prober.said[probe],
+            "failed_again": prober.said_again[probe] if role == "inside" and probe in trial.again else None,
         }
         for role, probes in (("inside", trial.inside), ("beside", trial.beside))
         for probe in probes
-        if probe in prober.said
     ]  # fmt: skip
 
 
 def _finding(entry: Entry, trial: Trial, prober: PoolProber) -> dict[str, Any]:
     e = entry.evidence
-    by_outcome = {
-        failed: [p for p in trial.inside if p in prober.said and prober.said[p] is failed] for failed in (True, False)
-    }
+    by_outcome = {failed: [p for p in trial.inside if prober.said[p] is failed] for failed in (True, False)}
     failing, passing = (
         [by_outcome[failed][n] for n in most_typical([prober.questions.views[p] for p in by_outcome[failed]])]
         for failed in (True, False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from auditdm.config import AuditConfig
@@ -59,15 +59,6 @@ class Considered:
     fresh: bool  # on a picture of the confirmation part
 
 
-@dataclass(kw_only=True)
-class Trial:
-    """The fresh probes of one named mode, by id."""
-
-    predicate: Predicate
-    inside: list[str] = field(default_factory=list)
-    beside: list[str] = field(default_factory=list)
-
-
 class PoolProber:
     """Satisfies `auditdm.runs.searching.Prober` with what a run has.
 
@@ -86,7 +77,6 @@ class PoolProber:
     Attributes:
         said: Whether the target failed, by probe id; None: not measured.
         said_again: The same, of what was asked in other words.
-        trials: The modes that were put to the test, in order.
         questions: Those of everything that was measured, and its attributes.
     """
 
@@ -96,7 +86,6 @@ class PoolProber:
     ) -> None:  # fmt: skip
         self.said: dict[str, bool | None] = {}
         self.said_again: dict[str, bool | None] = {}
-        self.trials: list[Trial] = []
         self._run, self._config, self._split, self._examiner = run, config, split, examiner
         self._auditor, self._describer, self._arm = auditor, describer, arm
         self._model: Model | None = None
@@ -105,7 +94,8 @@ class PoolProber:
         self._seen = {p["probe_id"] for p in earlier if p["probe_id"] is not None}
         self._replies = {p["id"]: p for p in run.rows("proposals") if p["phase"] == PHASE}
         self._pictures = {p["id"]: p["picture_id"] for p in run.rows("probes")}
-        self._open: dict[str, Posed] = {}  # posed and not asked
+        self._open: dict[str, Posed] = {}  # posed on discovery pictures and not asked
+        self._fresh: dict[str, Posed] = {}  # posed on confirmation pictures
         self._own = {q for q in split.questions.values() if q is not None}
         self._number = 0  # of the auditor's replies
         self._posed = 0
@@ -157,9 +147,10 @@ class PoolProber:
         return found[:count]
 
     def pose_for(self, predicate: Predicate, count: int, *, fresh: bool = False) -> list[Posed]:
-        """What is left over, then known questions on other pictures, then the auditor's proposals for it."""
-        if fresh:
-            self.trials.append(Trial(predicate=predicate))
+        """What is left over, then known questions on other pictures, then the auditor's proposals for it.
+
+        Nothing is left over of fresh ones: what was posed for another name is no fair sample of this one.
+        """
         found: dict[str, Posed] = {}
         agreed = 0
         for posed in self._candidates(predicate, count, fresh):
@@ -168,8 +159,6 @@ class PoolProber:
             if posed.id not in found and _fits(predicate, posed, self._described):
                 found[posed.id] = posed
                 agreed += posed.views is not None
-        if fresh:
-            self.trials[-1].inside = list(found)
         for posed in found.values():
             if posed.views is None:  # counted once
                 self._open.pop(posed.id, None)
@@ -182,7 +171,8 @@ class PoolProber:
         """
         if len(posed) < LEAST:
             return []
-        waiting = {p.id: self._others(p) for p in posed}
+        inside = {p.id for p in posed}
+        waiting = {p.id: (other for other in self._others(p) if other.id not in inside) for p in posed}
         found: dict[str, Posed] = {}
         for _ in range(_OTHERS):
             tried = {i: probe for i, others in waiting.items() if i not in found and (probe := next(others, None))}
@@ -190,8 +180,6 @@ class PoolProber:
             for i, probe in tried.items():
                 if (one := answered.pop(probe.id, None)) is not None and one.views is not None:
                     found[i] = one
-        if self.trials:
-            self.trials[-1].beside = [p.id for p in found.values()]
         return list(found.values())
 
     def ask(self, posed: Sequence[Posed], *, again: bool = False) -> list[bool | None]:
@@ -251,7 +239,7 @@ class PoolProber:
 
     def _candidates(self, predicate: Predicate, count: int, fresh: bool) -> Iterator[Posed]:
         """Cheapest first; each step begins only when it is wanted."""
-        yield from [p for p in self._open.values() if p.probe.fresh == fresh]
+        yield from [] if fresh else list(self._open.values())
         rng = random.Random(seed_for(self._config.seed, PHASE, predicate.as_json(), str(fresh), str(self._posed)))
         questions = self.questions.inside(predicate)
         reworded = self._reworded(predicate, questions, fresh, rng)
@@ -288,7 +276,7 @@ class PoolProber:
         for question, source in self.questions.likeliest(predicate, looked, described):
             image = self._split.pictures[source]
             known = probe_id(image, question)
-            if known not in self._seen:
+            if fresh or known not in self._seen:
                 given = self._split.questions.get(source) == question
                 proposal = Proposal(source_id=source, action="question", question=question, given_question=given)
                 yield Probe(id=known, proposal=proposal, image=image)
@@ -388,15 +376,21 @@ class PoolProber:
     # --- the references
 
     def _consult(self, probes: Sequence[Probe], *, fresh: bool) -> list[Posed]:
-        """What the references say of probes that were not posed before; without those that say nothing of anybody."""
+        """Probes with what the references say of them: of fresh ones all, else those that were not posed before."""
         new = list({p.id: p for p in probes if p.id not in self._seen}.values())
-        if not new:
-            return []
+        posed = self._posed_anew(new, fresh) if new else {}
+        if not fresh:
+            self._open |= posed
+            return list(posed.values())
+        self._fresh |= posed
+        return [self._fresh[i] for i in dict.fromkeys(p.id for p in probes) if i in self._fresh]
+
+    def _posed_anew(self, new: Sequence[Probe], fresh: bool) -> dict[str, Posed]:
         self._seen |= {p.id for p in new}
         self._posed += len(new)
         pictures, consulted = self._consulted(new)
         described = self._describer.describe(pictures)
-        found = []
+        found = {}
         for probe, picture, description, told in zip(new, pictures, described, consulted, strict=True):
             if told.void:
                 continue
@@ -405,8 +399,7 @@ class PoolProber:
                 changed = probe.proposal.action != "question"
                 views = self.questions.attributes(probe.question, told.consensus, description, changed=changed)
             carried = Considered(probe=probe, told=told, fresh=fresh)
-            found.append(Posed(id=probe.id, picture=picture, views=views, probe=carried))
-        self._open |= {p.id: p for p in found}
+            found[probe.id] = Posed(id=probe.id, picture=picture, views=views, probe=carried)
         return found
 
     def _consulted(self, probes: Sequence[Probe]) -> tuple[list[str], list[Consulted]]:

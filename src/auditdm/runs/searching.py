@@ -57,7 +57,9 @@ class Prober(Protocol):
         ...
 
     def pose_for(self, predicate: Predicate, count: int, *, fresh: bool = False) -> list[Posed]:
-        """At most `count` probes of which a predicate holds, not asked before.
+        """At most `count` probes of which a predicate holds; a fresh one may have been asked for another name.
+
+        Each name is owed a fair sample of itself: what an overlapping name left would be none.
 
         With them come those posed on the way on which the references disagree though it holds under one of their answers.
 
@@ -104,10 +106,20 @@ class Effort:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """The ids of the fresh probes that one name was tested on."""
+
+    inside: tuple[str, ...]
+    beside: tuple[str, ...]  # other questions on the same pictures
+    again: tuple[str, ...]  # failures inside that were asked in other words
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """What a search found."""
 
     entries: tuple[Entry, ...]  # the ledger, in the order of testing
+    trials: tuple[Trial, ...]  # what each was tested on
     calls: int  # of the target
     curve: tuple[tuple[int, int], ...]  # after each cycle: target calls, confirmed modes
     usual: Rate  # failures among the unchosen probes
@@ -177,7 +189,7 @@ def search(
     confirmed = sum(e.state == "confirmed" for e in seeker.entries())
     curve.append((seeker.calls, confirmed))
     return Found(
-        entries=tuple(seeker.entries()), calls=seeker.calls, curve=tuple(curve), usual=seeker.unchosen,
+        entries=tuple(seeker.entries()), trials=tuple(seeker.trials), calls=seeker.calls, curve=tuple(curve), usual=seeker.unchosen,
         unseen=seeker.unseen(), hits=sum(seeker.failed), asked=len(seeker.failed), void=seeker.void,
         stopped=f"{stopped}; {effort.smallest.shown(seeker.unchosen.asked)}",
     )  # fmt: skip
@@ -197,7 +209,11 @@ class _Seeker:
         self.sampled = False  # unchosen probes were measured before: what is posed now is of another kind
         self.posed = self.split = 0  # of the unchosen probes
         self.evidence: list[Evidence] = []
+        self.trials: list[Trial] = []
         self.cells: Counter[tuple[str, ...]] = Counter()
+        self._said: dict[
+            tuple[str, bool], bool | None
+        ] = {}  # whether the target failed on a probe; True: in other words
         self._held_by: dict[Predicate, Array] = {}
         self._entries: tuple[tuple[Evidence, ...], list[Entry]] | None = None
 
@@ -278,8 +294,10 @@ class _Seeker:
         said = self._answers(inside)
         failures = [p for p, failed in zip(inside, said, strict=True) if failed]
         others = [p for p in self.prober.pose_beside(inside) if p.views is not None and not self._explained(p, name)]
-        base = self._answers(others[: self.effort.beside_confirm])
-        again = self._answers(failures[: self.effort.least // 2], again=True)
+        others, failures = others[: self.effort.beside_confirm], failures[: self.effort.least // 2]
+        base = self._answers(others)
+        again = self._answers(failures, again=True)
+        self.trials.append(Trial(inside=_ids(inside), beside=_ids(others), again=_ids(failures)))
         self.evidence.append(
             Evidence(
                 predicate=name, inside=_rate(said), base=_rate(base), splits=Rate(len(posed) - len(inside), len(posed)),
@@ -406,13 +424,21 @@ class _Seeker:
         self.cells[_cell(views)] += 1
 
     def _answers(self, posed: Sequence[Posed], *, again: bool = False) -> list[bool | None]:
-        self.calls += len(posed)
-        return self.prober.ask(posed, again=again) if posed else []
+        """What the target said of each: asked once, whichever names it is asked for."""
+        new = list({p.id: p for p in posed if (p.id, again) not in self._said}.values())
+        self.calls += len(new)
+        if new:
+            self._said |= zip(((p.id, again) for p in new), self.prober.ask(new, again=again), strict=True)
+        return [self._said[p.id, again] for p in posed]
 
 
 def _cell(views: Views) -> tuple[str, ...]:
     """What is asked and what is answered, without the details: where least was asked, most is unknown."""
     return tuple(sorted(a for view in views[:1] for a in view if a.startswith(("asks ", 'answer "'))))
+
+
+def _ids(posed: Sequence[Posed]) -> tuple[str, ...]:
+    return tuple(p.id for p in posed)
 
 
 def _overlap(one: Array, other: Array) -> float:

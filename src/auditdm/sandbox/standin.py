@@ -221,7 +221,7 @@ class StandIn:
         self.bank, self.fresh = bank, fresh
         self.target, self.references = target, tuple(references)
         self._same = lru_cache(maxsize=200_000)(same)
-        self._taken: dict[int, set[int]] = {id(bank): set(), id(fresh): set()}
+        self._taken: set[int] = set()  # of the bank: asked, or told to be a disagreement of the references
         self._next = 0
         self._rng = random.Random(seed_for(bank.seed, "beside"))
         self.reference_calls = 0
@@ -232,21 +232,15 @@ class StandIn:
     def pose(self, count: int) -> list[Posed]:
         """The bank's proposals in order; those that a reference calls unanswerable are the auditor's fault."""
         found: list[Posed] = []
-        taken = self._taken[id(self.bank)]
         while len(found) < count and self._next < self.bank.size:
             number, self._next = self._next, self._next + 1
-            if number not in taken and (posed := self._posed(self.bank, number)) is not None:
+            if number not in self._taken and (posed := self._judged(self.bank.items[number], number)) is not None:
                 found.append(posed)
         return found
 
     def pose_for(self, predicate: Predicate, count: int, *, fresh: bool = False) -> list[Posed]:
-        """From the bank, and made for it where the bank has too few.
-
-        A disagreement of the references is told once: a name for what other names have tried already finds their agreements
-        taken, and would find all disagreements among the few that are left.
-        """
+        """From the bank, and made for it where the bank has too few; a fresh one serves every name that holds of it."""
         bank = self.fresh if fresh else self.bank
-        taken = self._taken[id(bank)]
         found: list[Posed] = []
         agreed = 0
         for numbers in (bank.where(predicate), None):
@@ -255,14 +249,14 @@ class StandIn:
             for number in bank.more(predicate, count - agreed) if numbers is None else map(int, numbers):
                 if agreed >= count:
                     break
-                if number in taken:
+                if not fresh and number in self._taken:
                     continue
-                posed = self._posed(bank, number)
+                posed = self._judged(bank.items[number], None if fresh else number)
                 if posed is None or (posed.views is not None and not predicate.holds(posed.views)):
                     continue
                 agreed += posed.views is not None
-                if posed.views is None:
-                    taken.add(number)
+                if posed.views is None and not fresh:
+                    self._taken.add(number)
                 found.append(posed)
         return found
 
@@ -297,7 +291,7 @@ class StandIn:
                     self.rewarded.append(item)
             found.append(None if same is None else not same)
             if item.number is not None:
-                self._taken[item.bank].add(item.number)
+                self._taken.add(item.number)
         return found
 
     def _is_blind(self, item: _Asked) -> bool:
@@ -312,10 +306,7 @@ class StandIn:
                 return False
         return True
 
-    def _posed(self, bank: Bank, number: int) -> Posed | None:
-        return self._judged(bank.items[number], number, id(bank))
-
-    def _judged(self, item: Item, number: int | None = None, bank: int = 0) -> Posed | None:
+    def _judged(self, item: Item, number: int | None = None) -> Posed | None:
         """None where a reference says that it cannot be answered."""
         said = [r.reply(item.scene, item.question, item.truth, item.changed) for r in self.references]
         self.reference_calls += len(said)
@@ -327,7 +318,7 @@ class StandIn:
             told = caption(item.scene)
             if item.truth.answer is None or not self._same(item.question, said[0], item.truth.answer):
                 known = attributes(item.question, said[0], told, names=known_names(), changed=item.changed)
-        asked = _Asked(item.scene, item.question, item.truth, item.changed, said[0], number, bank)
+        asked = _Asked(item.scene, item.question, item.truth, item.changed, said[0], number)
         return Posed(id=item.id, picture=item.picture, views=known if agreed else None, probe=asked)
 
 
@@ -338,5 +329,4 @@ class _Asked:
     truth: Truth
     changed: bool
     consensus: str
-    number: int | None  # in its bank
-    bank: int
+    number: int | None  # in the bank; None for what was made beside it, and for a fresh one
