@@ -262,6 +262,32 @@ def test_an_attribute_that_several_rules_have_stands_for_them_where_it_tells_as_
     assert (found == rules) != lifted
 
 
+PATTERN, ALIKE, COLOUR = (
+    f'asks "{form}"' for form in ("what pattern has ...?", "are ... alike?", "what colour is ...?")
+)
+PATTERNS = Predicate.of(is_('says "pattern"'), *(not_(f'answer "{said}"') for said in ("none", "plain", "yes")))
+DOTTED = Predicate.of(is_(COLOUR), about("dotted"))
+
+
+def asked_of_patterns(rng):
+    """Which pattern, whether two are alike, or something else, of things with a pattern; one in eight is not there."""
+    form = rng.choice((PATTERN, ALIKE, COLOUR, *(f'asks "{form}"' for form in LOOKS)))
+    seen = rng.choice(("plain", "striped", "dotted"))
+    answers = {PATTERN: [seen], ALIKE: ["yes", "no"], COLOUR: ["red", "blue"]}
+    said = rng.choice(answers.get(form) or LOOKS[form.split('"')[1]])
+    there = rng.random() > 0.125
+    found = {form, f'answer "{said if there else "none"}"', rng.choice(('about "row1"', 'about "row2"'))}
+    found |= {f'about "{seen}"'} if there else set()
+    return (frozenset(found | ({'says "pattern"'} if form in (PATTERN, ALIKE) else set())),)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_two_ways_of_asking_have_in_common_is_one_name_with_what_is_not_answered(seed):
+    """Three answers of two ways of asking may not stand together, and one of them is told by what it is about as well."""
+    overlaps, found = told([(PATTERNS, 0.6), (DOTTED, 0.6)], seed, asked_of_patterns)
+    assert min(overlaps) >= FOUND and len(found) == 2, [n.words() for n in found]
+
+
 TALLEST, SHORTEST = 'asks "which bar is tallest?"', 'asks "which bar is shortest?"'
 CORNER = Predicate.of(is_(TALLEST), about("row1", "row4"), about("col1", "col4"))
 BARS = Predicate.of(is_(TALLEST, SHORTEST), is_('answer "middle"', 'answer "right"'))

@@ -168,10 +168,18 @@ def test_what_a_picture_may_show_instead_is_what_a_question_may_be_about_instead
 def test_what_a_picture_shows_says_as_much_as_it_has_words():
     shown = ('shows "cup"', 'shows "red cup"', 'shows "red dish"', 'about "red"', 'about "blue"')
     table = table_of(one_view([{phrase for n, phrase in enumerate(shown) if row >> n & 1} for row in range(32)] * 2))
-    length = {phrase: table.length([table.index[phrase]]) for phrase in shown}
+    length = {phrase: table.length([table.index[phrase]], negated=False) for phrase in shown}
     assert length == {shown[0]: 1, shown[1]: 2, shown[2]: 2, shown[3]: 1, shown[4]: 1}
-    assert table.length([table.index[p] for p in shown[1:3]]) == 3
-    assert table.length([table.index[p] for p in shown[3:]]) == 2
+    assert table.length([table.index[p] for p in shown[1:3]], negated=False) == 3
+    assert table.length([table.index[p] for p in shown[3:]], negated=False) == 2
+
+
+def test_what_is_not_says_more_than_what_is_but_that_there_is_an_answer_says_little():
+    answers = ('answer "none"', 'answer "red"', 'answer "blue"')
+    table = table_of(one_view([{answers[row % 3]} for row in range(60)]))
+    plain, negated = ([table.length([table.index[a]], negated=no) for a in answers] for no in (False, True))
+    assert plain == [1, 1, 1]
+    assert negated[0] < 1 < negated[1] == negated[2]
 
 
 def test_ways_of_asking_that_are_answered_alike_may_stand_alone_together():

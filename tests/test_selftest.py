@@ -16,7 +16,7 @@ from auditdm.sandbox.selftest import Audited, scores, selftest, write
 from auditdm.sandbox.standin import Bank, Language
 from auditdm.stats import Rate
 
-BUDGET = 3_000
+BUDGET = 4_000
 EASY = {
     "organisms": [
         {

@@ -44,6 +44,7 @@ from auditdm.method.search_space import Array, Bits, Table, predicate_of
 _PRICE = 0.8  # of a condition, in the log of the number of conditions that there are to choose from
 _SEEDS = 12  # ways of asking that a rule is taken apart into at most
 _NEARLY = 0.9  # of a rule's views that have what another demands: the two may be pieces of one
+_FEW = 0.25  # of all probes: what more of them have is no sign that two rules are pieces of one
 _STARTS = 3  # values that a condition is found afresh from
 _MARKS = 6  # of what passes inside a rule, along which it may be split
 _ROUNDS = 6  # of splitting and joining, at most
@@ -166,6 +167,8 @@ def _recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list
             for other in pieces[n + 1 :]:
                 if one in rules and other in rules and _akin(table, one, other):
                     rules = _joined(table, open_, rules, (one, other), price)
+                if one in rules and other in rules:
+                    rules = _moved(table, open_, rules, (one, other), price)
         rules = _lifted(table, open_, rules, price)
         if rules == before:
             break
@@ -190,10 +193,10 @@ def _lifted(table: Table, open_: Bits, rules: list[Draft], price: float) -> list
 
 
 def _reworded(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
-    """The rule with the values of a condition found afresh: "clock or digit" may stand where "7, 8 or 9" tells more."""
+    """The rule bettered, or the values of a condition found afresh: "clock or digit" may stand where "7, 8 or 9" tells more."""
     others = [other for other in rules if other != rule]
     basis = Basis(table, open_, others, price)
-    candidates = [rules]
+    candidates = [rules, [*others, climb(table, basis, rule)[1]]]
     for n, (values, negated) in enumerate(rule):
         of = np.setdiff1d(table.of_kind(table.kind[values[0]]), values)
         if negated or table.kind[values[0]] not in JOINED or not len(of):
@@ -237,6 +240,7 @@ def _carved(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: f
     inside = next(region for n, region in Basis(table, open_, rules, price).regions if rules[n] == rule)
     worth, inner = best_rule(table, Basis(table, inside, (), price, parting=True))
     drafts = [(*rule, *inner), *((*rule[:n], *rule[n + 1 :], *inner) for n in range(len(rule)))] if worth > 0 else []
+    drafts = [tuple(dict.fromkeys(draft)) for draft in drafts]
     fit = [new for new in drafts if len(new) <= MOST and new not in rules and in_one(table, new)]
     candidates = [_settled(table, open_, rules, new, price) for new in fit]
     return max((rules, *candidates), key=lambda c: _total(table, open_, c, price))
@@ -261,6 +265,9 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
     others = [rule for rule in rules if rule not in pair]
     basis = Basis(table, open_, others, price)
     starts = [best_rule(table, basis)[1], *pair]
+    if len(common := _in_common(table, *pair)):
+        gains = basis.gains(table.of_each(table.all_VW, common, False))[0]
+        starts.append((((int(common[np.argmax(gains)]),), False),))
     for one, other in (pair, pair[::-1]):  # a condition of the one, widened by that of the other
         for (values, negated), more in _same_slot(table, one, other):
             starts.append((*(c for c in one if c != (values, negated)), (tuple(sorted({*values, *more})), negated)))
@@ -270,6 +277,41 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
     ]
     best = max(candidates, key=lambda c: _total(table, open_, c, price), default=rules)
     return best if _total(table, open_, best, price) > _total(table, open_, rules, price) else rules
+
+
+def _moved(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Draft], price: float) -> list[Draft]:
+    """Values of a condition of one rule handed to the other, and both found afresh: a way of asking may be in the wrong one.
+
+    Only where that alone costs less than one condition: it is what the two can do without afterwards that pays.
+    """
+    others = [rule for rule in rules if rule not in pair]
+    best, value = rules, _total(table, open_, rules, price)
+    for giver, taker in (pair, pair[::-1]):
+        for left, widened in _handed(table, giver, taker):
+            if _total(table, open_, [*others, left, widened], price) > value - price:
+                _, taken = climb(table, Basis(table, open_, [*others, left], price), widened)
+                _, kept = climb(table, Basis(table, open_, [*others, taken], price), left)
+                candidate = list(dict.fromkeys([*others, taken, kept]))
+                if (found := _total(table, open_, candidate, price)) > value:
+                    best, value = candidate, found
+    return best
+
+
+def _handed(table: Table, giver: Draft, taker: Draft) -> Iterator[tuple[Draft, Draft]]:
+    """Both rules after one value of a slot, or all but one, went from the giver to the taker."""
+    for n, (values, negated) in enumerate(giver):
+        for m, (mine, no) in enumerate(taker):
+            if negated or no or len(values) == 1 or table.kind[values[0]] != table.kind[mine[0]]:
+                continue
+            may = {*mine, *partners(table, mine, taker[:m] + taker[m + 1 :]).tolist()}
+            for handed in dict.fromkeys([(v,) for v in values] + [tuple(x for x in values if x != v) for v in values]):
+                union = tuple(sorted({*mine, *handed}))
+                if set(handed) <= may and len(union) <= VALUES:
+                    left = tuple(v for v in values if v not in handed)
+                    yield (
+                        (*giver[:n], (left, False), *giver[n + 1 :]),
+                        (*taker[:m], (union, False), *taker[m + 1 :]),
+                    )
 
 
 def _settled(table: Table, open_: Bits, others: list[Draft], new: Draft, price: float) -> list[Draft]:
@@ -294,14 +336,29 @@ def _same_slot(table: Table, one: Draft, other: Draft) -> Iterator[tuple[Conditi
 
 
 def _akin(table: Table, one: Draft, other: Draft) -> bool:
-    """Whether two rules may be pieces of one: they share an attribute or a slot, or what one demands the other has."""
+    """Whether two rules may be pieces of one: they share an attribute or a slot, or what they hold of has one in common."""
     phrases = [{f for values, negated in draft if not negated for f in values} for draft in (one, other)]
     return (
         bool(phrases[0] & phrases[1])
         or _implies(table, one, other)
         or _implies(table, other, one)
+        or len(_in_common(table, one, other)) > 0
         or any(not negated for pair in ((one, other), (other, one)) for (_, negated), _ in _same_slot(table, *pair))
     )
+
+
+def _in_common(table: Table, one: Draft, other: Draft) -> Array:
+    """Numbers of the attributes that nearly all views have of which either rule holds, and few of the rest.
+
+    "Striped" and "no" are both answered where patterns are spoken of.
+    """
+    common = table.count(table.of_each(table.all_VW, slice(None), False)).sum(0)
+    common = common <= _FEW * table.count(any_of(table.all_VW)).sum()
+    for rule in (one, other):
+        views = views_of(table, rule)
+        having = table.count(table.of_each(views, slice(None), False)).sum(0)
+        common &= having >= _NEARLY * table.count(any_of(views)).sum()
+    return np.flatnonzero(common)
 
 
 def _implies(table: Table, one: Draft, other: Draft) -> bool:

@@ -24,7 +24,6 @@ JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several 
 _CUTS = 1  # attributes of each of these kinds that are tried with a second one of their slot
 _PART = 0.8  # share of some probes that have an attribute, at most: what more of them have says little there
 _OWN = 0.5  # share of what a rule holds of that has to be its own, and not of a rule with a higher rate
-_OF_NOT = 1.5  # what a negated condition costs beside a plain one: a name should say what is, where it can
 _ASKED = ("asks", "the question")  # kinds that say how is asked
 Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
 Draft = tuple[Condition, ...]
@@ -83,8 +82,8 @@ class Basis:
         if key not in self._tops:
             views = views_of(self.table, draft)
             plain, negated = (self.gains(self.table.of_each(views, slice(None), no)) for no in (False, True))
-            cost = self.price * self.table.length_F
-            gain, gain_of_not = plain[0] - cost, negated[0] - _OF_NOT * cost
+            gain = plain[0] - self.price * self.table.length_F
+            gain_of_not = negated[0] - self.price * self.table.length_of_not_F
             found: list[Condition] = [((int(f),), False) for f in np.argsort(-gain)[:3]]
             found += [((int(f),), True) for f in np.argsort(-gain_of_not)[:2]]
             part = plain[2] <= _PART * float(self.table.count(any_of(views) & self.open).sum())
@@ -135,7 +134,7 @@ class Basis:
 
 def cost_of(table: Table, draft: Draft, price: float) -> float:
     """Of a rule, and of what its conditions say."""
-    return price + sum(price * table.length(values) * (_OF_NOT if negated else 1.0) for values, negated in draft)
+    return price + sum(price * table.length(values, negated) for values, negated in draft)
 
 
 def _rate(table: Table, mask: Bits) -> float:
@@ -192,7 +191,8 @@ def _longer(basis: Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list
     for parent, (draft, mask) in enumerate(beam):
         before = basis.cost(draft)
         for negated, (gain, fails) in zip((False, True), basis.grown(mask), strict=True):
-            value = gain - before - basis.price * basis.table.length_F * (_OF_NOT if negated else 1.0)
+            length_F = basis.table.length_of_not_F if negated else basis.table.length_F
+            value = gain - before - basis.price * length_F
             value[fails < (0 if basis.passing else 3)] = -np.inf
             found += [(float(value[f]), parent, int(f), negated) for f in np.argsort(-value)[:most]]
     ordered = sorted((f for f in found if np.isfinite(f[0])), key=lambda f: (-f[0], f[2], f[3], f[1]))[: 2 * most]

@@ -19,6 +19,8 @@ _SUPPORT = 6  # probes that an attribute has to have, and to lack, in order to b
 _FAILING = 3  # failures that it has to be met in, unless it is common: then its absence may tell
 _COMMON = 40
 _SHARED = 0.6  # values of one slot ("red", "blue") occur together less often than by chance, by this factor
+_OF_NOT = 1.5  # what a negated attribute counts beside a plain one: a name should say what is, where it can
+_OF_NOTHING = 0.4  # and "not (answer none)", which every tenth name needs: it says that there is something to answer
 _ALIKE = 0.25  # share of the ways of asking that two answers have to have in common
 
 
@@ -106,6 +108,8 @@ class Table:
         self._slots: dict[int, list[str]] = {}
         self._words_of = [_shown(p) if k == "shows" else [p] for p, k in zip(self.phrases, self.kind, strict=True)]
         self.length_F = np.array([len(words) for words in self._words_of], np.int64)
+        is_nothing = [k == "answer" and a == "nothing" for k, a in zip(self.kind, self._answers, strict=True)]
+        self.length_of_not_F = np.where(is_nothing, _OF_NOTHING, _OF_NOT) * self.length_F
         self._of_kind = {k: np.flatnonzero([one == k for one in self.kind]) for k in set(self.kind)}
 
     def pack(self, mask_N: Array) -> Bits:
@@ -157,11 +161,13 @@ class Table:
         found: Array = self._of_kind.get(kind, np.zeros(0, np.int64))
         return found
 
-    def length(self, values: Sequence[int]) -> int:
-        """How much some attributes say together: one each, but what a picture shows says as much as it has words.
+    def length(self, values: Sequence[int], negated: bool) -> float:
+        """How much a condition says: one for each attribute, but what a picture shows says as much as it has words.
 
         Example: 3 for `shows "red cup" or "red dish"`.
         """
+        if negated:
+            return float(self.length_of_not_F[list(values)].sum())
         return len({word for value in values for word in self._words_of[value]})
 
     def may_join(self, values: Sequence[int], *, alone: bool) -> Array:
