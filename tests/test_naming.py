@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from auditdm.method import naming as module
-from auditdm.method import rules
+from auditdm.method import recasting, rules
 from auditdm.method.naming import names
 from auditdm.method.predicate import Predicate
 from auditdm.method.rules import Basis, probes_of
@@ -257,7 +257,7 @@ def test_an_attribute_that_several_rules_have_stands_for_them_where_it_tells_as_
     table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
     ways = [*LOOKS][:3]
     rules = [(((table.index[f'asks "{way}"'],), False),) for way in ways]
-    found = module._lifted(table, table.pack(np.ones(len(held), bool)), rules, 5.0)
+    found = recasting._lifted(table, table.pack(np.ones(len(held), bool)), rules, 5.0)
     assert (found == [(((table.index['says "colour"'],), False),)]) == lifted
     assert (found == rules) != lifted
 
@@ -286,6 +286,38 @@ def test_what_two_ways_of_asking_have_in_common_is_one_name_with_what_is_not_ans
     """Three answers of two ways of asking may not stand together, and one of them is told by what it is about as well."""
     overlaps, found = told([(PATTERNS, 0.6), (DOTTED, 0.6)], seed, asked_of_patterns)
     assert min(overlaps) >= FOUND and len(found) == 2, [n.words() for n in found]
+
+
+PLACES = tuple(f'asks "{form}"' for form in ("is it at ...?", "is it in ...?", "which row ...?", "which column ...?"))
+WHAT = 'asks "what is the ...?"'
+SIGNS = Predicate.of(is_(*PLACES), about("sign"))
+DIGITS = Predicate.of(is_(WHAT), about("digit"))
+
+
+def asked_of_signs(rng):
+    """Where a thing is, in four ways, or what it is: a sign is a digit or a letter, and other things are no sign."""
+    form, thing = rng.choice((*PLACES, WHAT, WHAT)), rng.choice(("digit", "letter", "star", "star"))
+    seen = {f'about "{thing}"'} | (set() if thing == "star" else {'about "sign"'})
+    words = {'says "which"'} if "which" in form else {f'says "{thing}"'} if form == WHAT else set()
+    answers = ("yes", "no") if " it " in form else ("row1", "row2") if form != WHAT else ("7", "8")
+    return (frozenset({form, f'answer "{rng.choice(answers)}"', *seen, *words}),)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ways_of_asking_go_from_one_rule_to_another_at_once(seed):
+    """No single value gains anything where it goes: only when both are gone can the giver be said in fewer words."""
+    rng, phrases = random.Random(seed), Phrases()
+    held = [asked_of_signs(rng) for _ in range(2_000)]
+    failed = [fails(seed, n, of_probe, [(SIGNS, 0.5), (DIGITS, 0.9)]) for n, of_probe in enumerate(held)]
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
+    everything = table.pack(np.ones(len(held), bool))
+    two = Predicate.of(is_(*PLACES[:2]), about("sign"))
+    three = Predicate.of(is_(*PLACES[2:], WHAT), about("sign"), is_('says "digit"', 'says "which"'))
+    pair = draft(table, two), draft(table, three)
+    found = recasting._moved(table, everything, [*pair], pair, 5.0)
+    overlaps = [max(overlap(predicate_of(table, rule), where, held) for rule in found) for where in (SIGNS, DIGITS)]
+    assert min(overlaps) == 1 and len(found) == 2, [predicate_of(table, rule).words() for rule in found]
+    assert rules.worth_of(table, everything, found, 5.0) > rules.worth_of(table, everything, pair, 5.0)
 
 
 TALLEST, SHORTEST = 'asks "which bar is tallest?"', 'asks "which bar is shortest?"'
@@ -318,9 +350,9 @@ def draft(table, predicate):
 def test_what_fails_more_often_inside_a_rule_is_carved_out_though_no_condition_alone_tells_it(seed):
     table, everything = measured_places(seed)
     shortest, tallest = (draft(table, Predicate.of(is_(form))) for form in (SHORTEST, TALLEST))
-    found = module._carved(table, everything, [shortest, tallest], tallest, 5.0)
+    found = recasting._carved(table, everything, [shortest, tallest], tallest, 5.0)
     assert CORNER in [predicate_of(table, rule) for rule in found]
-    recast = module._recast(table, everything, [shortest, tallest], 5.0)
+    recast = recasting.recast(table, everything, [shortest, tallest], 5.0)
     assert CORNER in [predicate_of(table, rule) for rule in recast] and len(recast) == 2
 
 

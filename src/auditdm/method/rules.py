@@ -24,6 +24,7 @@ JOINED = ("asks", "says", "answer", "about", "shows")  # kinds of which several 
 _CUTS = 1  # attributes of each of these kinds that are tried with a second one of their slot
 _PART = 0.8  # share of some probes that have an attribute, at most: what more of them have says little there
 _OWN = 0.5  # share of what a rule holds of that has to be its own, and not of a rule with a higher rate
+_IDLE = 0.02  # of what the other conditions leave: a condition that shuts out no more of it says nothing there
 _ASKED = ("asks", "the question")  # kinds that say how is asked
 Condition = tuple[tuple[int, ...], bool]  # numbers of attributes, negated
 Draft = tuple[Condition, ...]
@@ -304,3 +305,43 @@ def _alone(table: Table, values: tuple[int, ...], beside: Draft) -> bool:
             if all(np.bitwise_count(a & views).sum() <= _PART * np.bitwise_count(a).sum() for a in asked):
                 return False
     return True
+
+
+def worth_of(table: Table, open_: Bits, rules: Sequence[Draft], price: float) -> float:
+    """How well a list of rules as a whole explains what was measured, in log-likelihood, less its price."""
+    cost = sum(
+        max(cost_of(table, rule, price), sum(cost_of(table, part, price) for part in said(table, rule)))
+        for rule in rules
+    )
+    return Basis(table, open_, rules, price).loss - cost
+
+
+def said(table: Table, rule: Draft) -> list[Draft]:
+    """What a rule says in one breath, apart: one rule for those values of a condition that have exceptions of their own.
+
+    "Which row or how many, changed, not row 4, not 0 or 1" tells of two things: no row is 0, and no number is row 4.
+    """
+    most = [rule]
+    for n, (values, negated) in enumerate(rule):
+        rest = rule[:n] + rule[n + 1 :]
+        of: dict[Draft, list[int]] = {}
+        for value in values if len(values) > 1 and not negated and any(no for _, no in rest) else ():
+            of.setdefault(_mattering(table, value, rest), []).append(value)
+        for others in sorted(of, key=len):  # exceptions that are some of another's are no matter of their own
+            more = next((some for some in of if set(others) < set(some)), None)
+            if more is not None:
+                of[more] += of.pop(others)
+        if len(of) > len(most):
+            most = [((tuple(sorted(few)), False), *others) for others, few in of.items()]
+    return most
+
+
+def _mattering(table: Table, value: int, rest: Draft) -> Draft:
+    """Of some conditions all but the negated ones that shut nothing out where a value holds, and the others do."""
+    held = [table.holds((value,), False), *(table.holds(*condition) for condition in rest)]
+    found = []
+    for n, condition in enumerate(rest, start=1):
+        open_ = np.bitwise_and.reduce([h for k, h in enumerate(held) if k != n])
+        if not condition[1] or np.bitwise_count(open_ & ~held[n]).sum() > _IDLE * np.bitwise_count(open_).sum():
+            found.append(condition)
+    return tuple(found)
