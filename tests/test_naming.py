@@ -356,7 +356,7 @@ def test_what_fails_more_often_inside_a_rule_is_carved_out_though_no_condition_a
     assert CORNER in [predicate_of(table, rule) for rule in recast] and len(recast) == 2
 
 
-def test_in_one_level_that_is_parted_both_parts_have_a_rate_of_their_own():
+def test_what_a_rule_leaves_has_a_rate_of_its_own_as_well():
     table, everything = measured_places(0)
     inside = probes_of(table, draft(table, CORNER))
 
@@ -365,7 +365,7 @@ def test_in_one_level_that_is_parted_both_parts_have_a_rate_of_their_own():
         return fails * np.log(fails / (fails + passes)) + passes * np.log(passes / (fails + passes))
 
     parted = log_likelihood(inside) + log_likelihood(everything & ~inside)
-    basis = Basis(table, everything, (), 5.0, parting=True)
+    basis = Basis(table, everything, (), 5.0)
     assert float(basis.gains(inside)[0]) == pytest.approx(parted - log_likelihood(everything), abs=0.01)
     assert float(basis.gains(everything & ~inside)[0]) == 0  # it fails more seldom
 

@@ -1,9 +1,9 @@
 """From failures and agreements to names: predicates inside which the target fails at one rate, and outside seldom.
 
 The names form a list of rules: a probe belongs to the rule with the highest rate that holds of it, or to none. Rules are
-found one by one (`auditdm.method.rules`). What counts is how much better its own rate explains a rule's probes than the
-rates that the other rules gave them, in log-likelihood, less a price per condition; up to half of them it may leave to rules
-of a higher rate. So a rule that is too broad is carved up by the next ones. In the end rules are reworded, split, carved,
+found one by one (`auditdm.method.rules`). What counts is how much better the list explains all probes with
+a rule than without it, in log-likelihood, less a price per condition; up to half of its probes it may leave to rules of a
+higher rate. So a rule that is too broad is carved up by the next ones. In the end rules are reworded, split, carved,
 joined, and hand values to each other while the list explains more for its price (`auditdm.method.recasting`).
 
 Source: ours. arXiv:2306.12105 and 2312.02974 let a model propose descriptions; here they are mined from attributes, so that

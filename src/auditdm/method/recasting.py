@@ -34,8 +34,12 @@ from auditdm.method.search_space import Array, Bits, Table
 
 _NEARLY = 0.9  # of a rule's views that have what another demands: the two may be pieces of one
 _FEW = 0.25  # of all probes: what more of them have is no sign that two rules are pieces of one
+_RARE = 0.05  # of some views: what no more of them have is not what they have in common
 _STARTS = 3  # values that a condition is found afresh from
 _MARKS = 6  # of what passes inside a rule, along which it may be split
+_ALL = 0.98  # of what a rule alone holds of: a narrower one has to hold of it too
+_EQUAL = 1.0  # difference in log-likelihood that decides nothing
+_SLACK = 3  # conditions that a list may lose at first when values are handed over
 _ROUNDS = 6  # of splitting and joining, at most
 
 
@@ -66,6 +70,32 @@ def recast(table: Table, open_: Bits, rules: list[Draft], price: float) -> list[
         rules = _lifted(table, open_, rules, price)
         if rules == before:
             break
+    for rule in tuple(rules):
+        rules = _narrowed(table, open_, rules, rule, price)
+    return rules
+
+
+def _narrowed(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
+    """Of attributes that tell the same for the same price the one that leaves most to the other rules: a name stands alone.
+
+    Where others fail as often, "how many or" explains no more than "how many", and holds of nothing that they hold of.
+    """
+    others = [other for other in rules if other != rule]
+    theirs = np.bitwise_or.reduce([probes_of(table, other) for other in others], axis=0) if others else open_ & ~open_
+    for n, (values, negated) in enumerate(rule):
+        mask = probes_of(table, rule) & open_
+        shared, own = (table.count(part).sum() for part in (mask & theirs, mask & ~theirs))
+        if negated or len(values) > 1 or not shared:
+            continue
+        rest = rule[:n] + rule[n + 1 :]
+        probes = table.of_each(views_of(table, rest), slice(None), False) & open_
+        kept, overlap = (table.count(probes & part).sum(0) for part in (mask & ~theirs, theirs))
+        fit = (kept >= _ALL * own) & (overlap < shared) & (table.length_F == table.length_F[values[0]])
+        for f in np.flatnonzero(fit)[np.argsort(overlap[fit])][:_STARTS]:
+            new = (*rule[:n], ((int(f),), False), *rule[n + 1 :])
+            candidate = [*others, new]
+            if worth_of(table, open_, candidate, price) >= worth_of(table, open_, rules, price) - _EQUAL:
+                return _narrowed(table, open_, candidate, new, price)
     return rules
 
 
@@ -132,7 +162,7 @@ def _split(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: fl
 def _carved(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price: float) -> list[Draft]:
     """A rule more for what fails more often inside a rule, where what is left of it fails at a lower rate than before."""
     inside = next(region for n, region in Basis(table, open_, rules, price).regions if rules[n] == rule)
-    worth, inner = best_rule(table, Basis(table, inside, (), price, parting=True))
+    worth, inner = best_rule(table, Basis(table, inside, (), price))
     drafts = [(*rule, *inner), *((*rule[:n], *rule[n + 1 :], *inner) for n in range(len(rule)))] if worth > 0 else []
     drafts = [tuple(dict.fromkeys(draft)) for draft in drafts]
     fit = [new for new in drafts if len(new) <= MOST and new not in rules and in_one(table, new)]
@@ -176,13 +206,13 @@ def _joined(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dr
 def _moved(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Draft], price: float) -> list[Draft]:
     """Values of a condition of one rule handed to the other, and both found afresh: a way of asking may be in the wrong one.
 
-    Only where that alone costs less than one condition: it is what the two can do without afterwards that pays.
+    Only where that alone costs little: it is what the two can do without afterwards that pays.
     """
     others = [rule for rule in rules if rule not in pair]
     best, value = rules, worth_of(table, open_, rules, price)
     for giver, taker in (pair, pair[::-1]):
         for left, widened in _handed(table, giver, taker):
-            if worth_of(table, open_, [*others, left, widened], price) > value - price:
+            if worth_of(table, open_, [*others, left, widened], price) > value - _SLACK * price:
                 _, taken = climb(table, Basis(table, open_, [*others, left], price), widened)
                 _, kept = climb(table, Basis(table, open_, [*others, taken], price), left)
                 candidate = list(dict.fromkeys([*others, taken, kept]))
@@ -192,20 +222,35 @@ def _moved(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dra
 
 
 def _handed(table: Table, giver: Draft, taker: Draft) -> Iterator[tuple[Draft, Draft]]:
-    """Both rules after one value of a slot, or all but one, went from the giver to the taker."""
+    """Both rules after one value of a condition, or all but one, went from the giver to the taker, with what it says is not."""
     for n, (values, negated) in enumerate(giver):
-        for m, (mine, no) in enumerate(taker):
-            if negated or no or len(values) == 1 or table.kind[values[0]] != table.kind[mine[0]]:
-                continue
-            may = {*mine, *partners(table, mine, taker[:m] + taker[m + 1 :]).tolist()}
-            for handed in dict.fromkeys([(v,) for v in values] + [tuple(x for x in values if x != v) for v in values]):
-                union = tuple(sorted({*mine, *handed}))
-                if set(handed) <= may and len(union) <= VALUES:
-                    left = tuple(v for v in values if v not in handed)
-                    yield (
-                        (*giver[:n], (left, False), *giver[n + 1 :]),
-                        (*taker[:m], (union, False), *taker[m + 1 :]),
-                    )
+        groups = [(v,) for v in values] + [tuple(x for x in values if x != v) for v in values]
+        for handed in dict.fromkeys(groups) if len(values) > 1 and not negated else ():
+            left = (*giver[:n], (tuple(v for v in values if v not in handed), False), *giver[n + 1 :])
+            gone = views_of(table, (*giver[:n], (handed, False), *giver[n + 1 :]))
+            for m, (mine, no) in enumerate(taker):
+                beside = taker[:m] + taker[m + 1 :]
+                if not no and (more := _met(table, mine, beside, gone)):
+                    widened = (*beside, (tuple(sorted({*mine, *more})), False))
+                    with_it = tuple(dict.fromkeys((*widened, *(c for c in giver if c[1]))))
+                    yield left, widened
+                    if len(widened) < len(with_it) <= MOST:
+                        yield left, with_it
+
+
+def _met(table: Table, values: tuple[int, ...], beside: Draft, views: Bits) -> tuple[int, ...]:
+    """The values that a condition lacks in order to hold of nearly all of some views; none where none may join it.
+
+    The views need not be told by these: what "says which and colour" holds of is asked in one way.
+    """
+    same = partners(table, values, beside)
+    if not len(same):
+        return ()
+    count = table.count(any_of(views)).sum()
+    having = table.count(table.of_each(views, same, False)).sum(0)
+    more = [int(f) for f in same[np.argsort(-having)] if having[same == f][0] > _RARE * count][: VALUES - len(values)]
+    held = views & table.holds((*values, *more), False)
+    return tuple(more) if table.count(any_of(held)).sum() >= _NEARLY * count else ()
 
 
 def _settled(table: Table, open_: Bits, others: list[Draft], new: Draft, price: float) -> list[Draft]:
@@ -221,11 +266,15 @@ def _settled(table: Table, open_: Bits, others: list[Draft], new: Draft, price: 
 
 
 def _same_slot(table: Table, one: Draft, other: Draft) -> Iterator[tuple[Condition, tuple[int, ...]]]:
-    """The conditions of the one that values of a condition of the other may join, with these."""
+    """The conditions of the one that values of what the other holds of may join, with these; of negated ones those it says."""
+    views = views_of(table, other)
     for n, (values, negated) in enumerate(one):
-        may = set(partners(table, values, one[:n] + one[n + 1 :]).tolist())
+        beside = one[:n] + one[n + 1 :]
+        if not negated and (met := _met(table, values, beside, views)):
+            yield (values, negated), met
+        may = set(partners(table, values, beside).tolist())
         for more, also in other:
-            if also == negated and set(more) - set(values) <= may:
+            if negated and also and set(more) - set(values) <= may:
                 yield (values, negated), more
 
 

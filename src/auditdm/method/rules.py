@@ -34,18 +34,10 @@ class Basis:
     """What the rules found so far say of each probe: the rate of the rule that it belongs to, or the rate of the rest."""
 
     def __init__(
-        self,
-        table: Table,
-        open_: Bits,
-        rules: Sequence[Draft],
-        price: float,
-        *,
-        passing: bool = False,
-        parting: bool = False,
+        self, table: Table, open_: Bits, rules: Sequence[Draft], price: float, *, passing: bool = False
     ) -> None:
         self.table, self.open, self.price = table, open_, price
         self.passing = passing  # look for what passes instead
-        self.parting = parting  # what is left gets a rate of its own as well: for parting what is one level
         held = [probes_of(table, rule) & open_ for rule in rules]
         left = open_
         self.regions: list[tuple[int, Bits]] = []  # rule's number and its probes, highest rate first
@@ -54,10 +46,9 @@ class Basis:
             left = left & ~held[n]
         self._levels = np.stack([*(region for _, region in self.regions), left])
         self._rates = np.clip([_rate(table, level) for level in self._levels], 1e-4, 1 - 1e-4)
-        self._logs = np.stack([np.log(self._rates), np.log1p(-self._rates)])
         fails_L, passes_L = table.count(self._levels)
-        self._fails, self._count = int(fails_L.sum()), int((fails_L + passes_L).sum())
-        self.loss = float(self._logs[0] @ fails_L + self._logs[1] @ passes_L)
+        self._fails_L, self._count_L = fails_L, fails_L + passes_L
+        self.loss = float(self._explained(self._fails_L, self._count_L).sum())
         # climbs that start apart come to the same places
         self._tops: dict[frozenset[Condition], tuple[list[Condition], list[int]]] = {}
         self._worths: dict[frozenset[Condition], float] = {}
@@ -95,7 +86,9 @@ class Basis:
         return self._tops[key]
 
     def gains(self, probes: Bits) -> tuple[Array, Array, Array]:
-        """Of each set of probes (..., W): how much better a rate of its own explains it, its failures and its probes.
+        """Of each set of probes (..., W): how much better a rate of its own explains the list, its failures and its probes.
+
+        What is left of the levels that it takes from gets rates of their own as well.
 
         What rules of a higher rate hold may stay theirs, as in the list, if that is less than half of it: a name stands alone.
         The gain is 0 where what is left fails no more often than expected.
@@ -105,15 +98,14 @@ class Basis:
         met = np.flatnonzero((self._levels & union).any(1))[::-1]
         counts = [self.table.count(probes & self._levels[n]) for n in met]
         least = _OWN * sum(count.sum(0) for count in counts)
-        gain, loss, expected = np.zeros((3, *probes.shape[:-1]))
+        gain, others, expected = np.zeros((3, *probes.shape[:-1]))
         k, inside = np.zeros((2, *probes.shape[:-1]), np.int64)
         for n, (fails, passes) in zip(met, counts, strict=True):
             both = fails + passes
             k, inside, expected = k + fails, inside + both, expected + self._rates[n] * both
-            loss = loss + self._logs[0, n] * fails + self._logs[1, n] * passes
-            own = self._explained(k, inside) - loss
-            if self.parting:
-                own = own + self._explained(self._fails - k, self._count - inside) - (self.loss - loss)
+            left = self._explained(self._fails_L[n] - fails, self._count_L[n] - both)
+            others = others + left - self._explained(self._fails_L[n], self._count_L[n])
+            own = self._explained(k, inside) + others
             gain = np.maximum(gain, np.where(((k > expected) != self.passing) & (inside >= least), own, 0.0))
         return gain, k, inside
 
@@ -202,9 +194,10 @@ def _longer(basis: Basis, beam: Sequence[tuple[Draft, Bits]], most: int) -> list
 
 def climb(table: Table, basis: Basis, draft: Draft, kept: Condition | None = None) -> tuple[float, Draft]:
     """Change one thing at a time while it gains; returns (worth, draft). A condition that is to be kept comes first."""
+    draft = tuple(dict.fromkeys(draft))
     value = basis.worth(draft)
     for _ in range(12):
-        moves = set(_moves(table, basis, draft))
+        moves = {tuple(dict.fromkeys(move)) for move in _moves(table, basis, draft)}
         if kept is not None:
             moves = {(kept, *(c for c in move if c != kept)) for move in moves if kept in move}
         scored = [(basis.worth(move), move) for move in moves]
