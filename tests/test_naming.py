@@ -320,6 +320,49 @@ def test_ways_of_asking_go_from_one_rule_to_another_at_once(seed):
     assert rules.worth_of(table, everything, found, 5.0) > rules.worth_of(table, everything, pair, 5.0)
 
 
+def test_a_rule_is_widened_by_what_another_holds_of_whatever_that_says():
+    """ "Says which" holds of two ways of asking: they may join two others, though neither is told by the rule."""
+    rng, phrases = random.Random(0), Phrases()
+    held = [asked_of_signs(rng) for _ in range(1_000)]
+    table = Table(
+        phrases,
+        [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held],
+        [n % 9 == 0 for n in range(1_000)],
+    )
+    (asked, _), *beside = draft(table, Predicate.of(is_(*PLACES[:2]), about("sign")))[::-1]
+    met = recasting._met(
+        table, asked, tuple(beside), rules.views_of(table, draft(table, Predicate.of(is_('says "which"'))))
+    )
+    assert {table.phrases[f] for f in met} == {*PLACES[2:]}
+
+
+COUNTED, EITHER = 'asks "how many ...?"', 'asks "how many ... or ...?"'
+
+
+def asked_of_numbers(rng):
+    """How many, how many of two kinds, or something else."""
+    form = rng.choice((COUNTED, EITHER, 'asks "what colour is ...?"', 'asks "is there any ...?"'))
+    words = {'says "how"'} if "how" in form else set()
+    things = rng.randint(1, 6)
+    seen = {f"things >= {n}" for n in range(2, things + 1)} | {rng.choice(('about "row1"', 'about "row2"'))}
+    return (frozenset({form, f'answer "{rng.choice("123") if words else "red"}"', *words, *seen}),)
+
+
+def test_of_names_that_tell_the_same_the_one_is_kept_that_leaves_most_to_the_others():
+    rng, phrases = random.Random(0), Phrases()
+    held = [asked_of_numbers(rng) for _ in range(2_000)]
+    either = Predicate.of(is_(EITHER), is_("things >= 3"))
+    gaps = [(Predicate.of(is_(COUNTED)), 0.6), (either, 0.6)]
+    failed = [fails(0, n, of_probe, gaps) for n, of_probe in enumerate(held)]
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
+    everything = table.pack(np.ones(len(held), bool))
+    counted, how = (draft(table, Predicate.of(*x)) for x in ((is_(COUNTED),), (is_('says "how"'), is_("things >= 3"))))
+    found = recasting._narrowed(table, everything, [counted, how], how, 5.0)
+    assert {predicate_of(table, rule) for rule in found} == {Predicate.of(is_(COUNTED)), either}
+    alone = [how]
+    assert recasting._narrowed(table, everything, alone, how, 5.0) == alone  # nobody else holds of any of it
+
+
 TALLEST, SHORTEST = 'asks "which bar is tallest?"', 'asks "which bar is shortest?"'
 CORNER = Predicate.of(is_(TALLEST), about("row1", "row4"), about("col1", "col4"))
 BARS = Predicate.of(is_(TALLEST, SHORTEST), is_('answer "middle"', 'answer "right"'))
