@@ -82,19 +82,20 @@ def _narrowed(table: Table, open_: Bits, rules: list[Draft], rule: Draft, price:
     """
     others = [other for other in rules if other != rule]
     theirs = np.bitwise_or.reduce([probes_of(table, other) for other in others], axis=0) if others else open_ & ~open_
+    mine = probes_of(table, rule) & open_ & ~theirs
+    shared, own = (table.count(part).sum() for part in (probes_of(table, rule) & open_ & theirs, mine))
     for n, (values, negated) in enumerate(rule):
-        mask = probes_of(table, rule) & open_
-        shared, own = (table.count(part).sum() for part in (mask & theirs, mask & ~theirs))
         if negated or len(values) > 1 or not shared:
             continue
         rest = rule[:n] + rule[n + 1 :]
         probes = table.of_each(views_of(table, rest), slice(None), False) & open_
-        kept, overlap = (table.count(probes & part).sum(0) for part in (mask & ~theirs, theirs))
+        kept, overlap = (table.count(probes & part).sum(0) for part in (mine, theirs))
         fit = (kept >= _ALL * own) & (overlap < shared) & (table.length_F == table.length_F[values[0]])
         for f in np.flatnonzero(fit)[np.argsort(overlap[fit])][:_STARTS]:
             new = (*rule[:n], ((int(f),), False), *rule[n + 1 :])
             candidate = [*others, new]
-            if worth_of(table, open_, candidate, price) >= worth_of(table, open_, rules, price) - _EQUAL:
+            least = worth_of(table, open_, rules, price) - _EQUAL
+            if in_one(table, new) and worth_of(table, open_, candidate, price) >= least:
                 return _narrowed(table, open_, candidate, new, price)
     return rules
 
@@ -216,7 +217,8 @@ def _moved(table: Table, open_: Bits, rules: list[Draft], pair: tuple[Draft, Dra
                 _, taken = climb(table, Basis(table, open_, [*others, left], price), widened)
                 _, kept = climb(table, Basis(table, open_, [*others, taken], price), left)
                 candidate = list(dict.fromkeys([*others, taken, kept]))
-                if (found := worth_of(table, open_, candidate, price)) > value:
+                fit = in_one(table, taken) and in_one(table, kept)
+                if fit and (found := worth_of(table, open_, candidate, price)) > value:
                     best, value = candidate, found
     return best
 
@@ -248,7 +250,7 @@ def _met(table: Table, values: tuple[int, ...], beside: Draft, views: Bits) -> t
         return ()
     count = table.count(any_of(views)).sum()
     having = table.count(table.of_each(views, same, False)).sum(0)
-    more = [int(f) for f in same[np.argsort(-having)] if having[same == f][0] > _RARE * count][: VALUES - len(values)]
+    more = [int(same[n]) for n in np.argsort(-having) if having[n] > _RARE * count][: VALUES - len(values)]
     held = views & table.holds((*values, *more), False)
     return tuple(more) if table.count(any_of(held)).sum() >= _NEARLY * count else ()
 
