@@ -339,6 +339,17 @@ def test_a_rule_is_widened_by_what_another_holds_of_whatever_that_says():
 COUNTED, EITHER = 'asks "how many ...?"', 'asks "how many ... or ...?"'
 
 
+def test_a_rule_says_nothing_that_its_other_conditions_imply():
+    rng, phrases = random.Random(0), Phrases()
+    held = [asked(rng) for _ in range(1_000)]
+    failed = [n % 2 == 0 for n in range(len(held))]
+    table = Table(phrases, [[phrases.numbers(sorted(v)) for v in of_probe] for of_probe in held], failed)
+    implied = Predicate.of(is_("answer >= 3"), is_('answer "3"', "answer >= 5"), not_("answer >= 6"), MANY)
+    rule = module._needed(table, draft(table, implied))
+    assert predicate_of(table, rule) == Predicate.of(is_('answer "3"', "answer >= 5"), not_("answer >= 6"))
+    assert module._needed(table, rule) == rule
+
+
 def asked_of_numbers(rng):
     """How many, how many of two kinds, or something else."""
     form = rng.choice((COUNTED, EITHER, 'asks "what colour is ...?"', 'asks "is there any ...?"'))

@@ -30,6 +30,7 @@ from auditdm.method.rules import (
     Draft,
     best_rule,
     climb,
+    in_one,
     partners,
     probes_of,
     views_of,
@@ -130,7 +131,16 @@ def _taken_apart(table: Table, open_: Bits, rules: list[Draft], rule: Draft, kin
         if total <= value:
             break
         pieces, value = best, total
-    return [*others, *pieces] if pieces and value > worth_of(table, open_, rules, price) else rules
+    told = [_needed(table, piece) for piece in pieces]
+    return [*others, *told] if pieces and value > worth_of(table, open_, rules, price) else rules
+
+
+def _needed(table: Table, rule: Draft) -> Draft:
+    """A rule without what its other conditions imply: what it was grown from may say nothing beside them."""
+    views = views_of(table, rule)
+    shorter = (rule[:n] + rule[n + 1 :] for n in range(len(rule)))
+    same = (rest for rest in shorter if np.array_equal(views_of(table, rest), views) and in_one(table, rest))
+    return next((_needed(table, rest) for rest in same), rule)
 
 
 def _both_ways(table: Table, one: Draft, other: Draft) -> list[Draft]:
