@@ -336,9 +336,6 @@ def test_a_rule_is_widened_by_what_another_holds_of_whatever_that_says():
     assert {table.phrases[f] for f in met} == {*PLACES[2:]}
 
 
-COUNTED, EITHER = 'asks "how many ...?"', 'asks "how many ... or ...?"'
-
-
 def test_a_rule_says_nothing_that_its_other_conditions_imply():
     rng, phrases = random.Random(0), Phrases()
     held = [asked(rng) for _ in range(1_000)]
@@ -348,6 +345,9 @@ def test_a_rule_says_nothing_that_its_other_conditions_imply():
     rule = module._needed(table, draft(table, implied))
     assert predicate_of(table, rule) == Predicate.of(is_('answer "3"', "answer >= 5"), not_("answer >= 6"))
     assert module._needed(table, rule) == rule
+
+
+COUNTED, EITHER = 'asks "how many ...?"', 'asks "how many ... or ...?"'
 
 
 def asked_of_numbers(rng):
